@@ -1,0 +1,1 @@
+"""Where user code runs: drivers behind one contract, the `/init` and `/run` client, the log demultiplexer."""

@@ -1,0 +1,1 @@
+"""What travels: wire messages (other systems see them), commands (between actors) and events (journaled facts)."""

@@ -1,0 +1,1 @@
+"""Durable state: the journal, activation records, entities, subjects. `contract` says what every store promises."""

@@ -1,0 +1,1 @@
+"""Ways in: the REST server, and later HTTP /invoke and Kafka."""

@@ -1,0 +1,45 @@
+"""What the REST API needs of whoever runs activations: this node itself, or a controller's load balancer."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from messages.action import Executable
+from messages.wire import ActivationMessage, ActivationRecord
+
+
+class Refused(Exception):
+    """The invocation was not accepted, certainly: nothing of it is in the journal. `status` is the HTTP status (413, 429, 503)."""
+
+    def __init__(self, reason: str, status: int = 503) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class Invocation(Protocol):
+    """An accepted activation: its `accepted` event is durable."""
+
+    id: str
+
+    async def result(self, timeout: float) -> ActivationRecord | None:
+        """The record without logs once its `finished` is durable, or None after `timeout` seconds. May be called again."""
+
+    def forget(self) -> None:
+        """Nobody waits any more: the answer, when it comes, goes nowhere. To be called once at the end, always."""
+
+
+class Invoker(Protocol):
+    """Accepts activations and brings each to its one record."""
+
+    async def invoke(self, message: ActivationMessage, action: Executable | None = None) -> Invocation:
+        """Return once accepted. `action` spares the invoker reading it. Raises Refused before anything is journaled.
+
+        Raises ConnectionAbortedError if the node stops while the answer to that is unknown: the caller must then
+        close the connection without an answer.
+        """
+
+    def pending(self, namespace: str, activation_id: str) -> dict[str, object] | None:
+        """The state of an unfinished activation (`state`, `since` epoch ms, `attempt`), None if it is not live here."""
+
+    def ready(self) -> str | None:
+        """None when the API may answer, else the reason for a 503."""

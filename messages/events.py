@@ -91,15 +91,22 @@ class Claimed(Event, frozen=True, tag="claim"):
     """A process took the stream: from here on older owners are fenced. Stands alone in its document."""
 
     at: int
+    clean: bool = False
+    """Whether the process before this one drained: then what had started there does not count as an attempt."""
     address: str | UnsetType = UNSET
     v: int = 1
 
 
 class LiveEntry(Struct, frozen=True, omit_defaults=True):
-    """One live activation in a snapshot: numbers of the documents that hold its events."""
+    """One live activation in a snapshot: numbers of the documents that hold its events, attempts that count so far.
+
+    `running`: code had started at the snapshot and no claim followed, so that the next unclean one counts it.
+    """
 
     id: str
     docs: list[int]
+    attempts: int = 0
+    running: bool = False
 
 
 class Snapshot(Event, frozen=True, tag="snapshot"):

@@ -1,0 +1,105 @@
+"""What the core needs from outside, as small interfaces: the node gives real ones, the simulation its own.
+
+Ports never block and never call back before they return. A port that answers takes `reply` and calls it once, later, on
+the loop, with a message for the actor that asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from messages.action import Executable
+from messages.events import AnyEvent
+from messages.wire import ActivationMessage, ActivationRecord
+
+Reply = Callable[[Any], None]
+
+
+class Handle(Protocol):
+    """A timer that can be called off."""
+
+    def cancel(self) -> None:
+        """Never call back; harmless if it already did."""
+
+
+class Clock(Protocol):
+    """Time. Time limits and leases use `monotonic` only; `wall_ms` is for people and records."""
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed moment, never going back."""
+
+    def wall_ms(self) -> int:
+        """Epoch milliseconds; may step."""
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Handle:
+        """Call back once, on the loop."""
+
+
+class JournalPort(Protocol):
+    """This node's stream."""
+
+    def append(self, event: AnyEvent, done: Callable[[], None] | None = None, *, lazy: bool = False) -> None:
+        """Journal an event; `done` is called when it is durable. `lazy`: losing it costs only a repeat."""
+
+    def prompt(self) -> bool:
+        """Whether the last write was confirmed within the lease and nothing waits longer than that (run-ahead is allowed)."""
+
+
+class ContainerPort(Protocol):
+    """Containers by number (`cid`). Answers are commands of `messages.commands`: Created, NotCreated, Called, Removed."""
+
+    def create(self, cid: int, kind: str, image: str, memory: int, concurrency: int, user_image: bool, reply: Reply) -> None:
+        """Created or NotCreated; its output goes to the log reader, its unexpected end is told as Died."""
+
+    def call(self, cid: int, path: str, run_id: str, body: bytes, timeout: float, reply: Reply) -> None:
+        """POST /init or /run; Called. The note says from before the call on that `run_id` runs there, until `settled`."""
+
+    def settled(self, cid: int, run_id: str) -> None:
+        """The end of `run_id` is journaled: the note need not name it any more."""
+
+    def remove(self, cid: int, reply: Reply) -> None:
+        """Removed, when no process of it is left."""
+
+
+class RecordPort(Protocol):
+    """The store of activation records."""
+
+    def write(self, record: ActivationRecord, done: Callable[[], None]) -> None:
+        """`done` when the record, or one of the same id before it, is durable. Outages are ridden out inside."""
+
+    def lookup(self, namespace: str, activation_id: str, reply: Callable[[ActivationRecord | None], None]) -> None:
+        """The stored record, if any."""
+
+
+class ActionPort(Protocol):
+    """The store of actions, seen from an invoker."""
+
+    def fetch(self, message: ActivationMessage, reply: Callable[[Executable | FetchFailed], None]) -> None:
+        """The runnable action that a message names."""
+
+
+class FetchFailed(Struct, frozen=True):
+    """The action can't be run: the status code and text of its error record."""
+
+    status_code: int
+    error: str
+
+
+class AnswerPort(Protocol):
+    """Who waits for activations; ids that nobody waits for are fine."""
+
+    def accepted(self, activation_id: str) -> None:
+        """Its `accepted` is durable: it may be answered for."""
+
+    def refused(self, activation_id: str, reason: str, status: int) -> None:
+        """It was not accepted, certainly."""
+
+    def finished(self, activation_id: str, record: ActivationRecord) -> None:
+        """Its `finished` is durable: the record without logs."""
+
+
+Instrument = Callable[[str, Mapping[str, object]], None]
+"""One hook for every step: name of the step and its facts. Metrics, log, console and tests subscribe to it."""

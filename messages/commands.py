@@ -1,0 +1,303 @@
+"""What actors tell each other, and what I/O tells them. Durations in ms unless said; `cid` numbers a container of this process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UNSET, Struct, UnsetType
+
+from messages.action import Executable
+from messages.events import Finished
+from messages.wire import ActivationMessage
+
+
+class Command(Struct, frozen=True):
+    """Base of all commands."""
+
+
+# --- to the ActivationRouter ------------------------------------------------------------------------------------------
+
+
+class Invoke(Command, frozen=True):
+    """New work from a transport, not yet accepted. `action` if the sender had read it already."""
+
+    message: ActivationMessage
+    action: Executable | None = None
+    topic: str | UnsetType = UNSET
+    offset: int | UnsetType = UNSET
+
+    @property
+    def activation_id(self) -> str:
+        """For the failure log."""
+        return self.message.activation_id
+
+
+class Resume(Command, frozen=True):
+    """Work of an earlier process, accepted then: through the same door, only not journaled again.
+
+    `attempts` that count so far; `starts` in all; `alone`: nothing else may run beside it.
+    """
+
+    message: ActivationMessage
+    attempts: int
+    starts: int
+    alone: bool
+
+    @property
+    def activation_id(self) -> str:
+        """For the failure log."""
+        return self.message.activation_id
+
+
+class AcceptedDurable(Command, frozen=True):
+    """The `accepted` event of this activation is in the journal."""
+
+    activation_id: str
+
+
+class Fetched(Command, frozen=True):
+    """The action that an activation runs, or why it can't be run (status code and text)."""
+
+    activation_id: str
+    action: Executable | None
+    status_code: int = 0
+    error: str = ""
+
+
+class Drain(Command, frozen=True):
+    """Accept nothing more; tell when nothing runs or waits."""
+
+
+class Tick(Command, frozen=True):
+    """Time to look at what only time changes: idle containers, starved jobs."""
+
+
+# --- between ActivationRouter and ContainerProxy ----------------------------------------------------------------------
+
+
+class Job(Command, frozen=True):
+    """One activation to run. `since`: monotonic seconds when it was queued."""
+
+    message: ActivationMessage
+    action: Executable
+    attempt: int
+    starts: int
+    alone: bool
+    since: float
+
+    @property
+    def activation_id(self) -> str:
+        """The activation's id."""
+        return self.message.activation_id
+
+
+class Start(Command, frozen=True):
+    """Create the container."""
+
+    kind: str
+    image: str
+    memory: int
+    concurrency: int
+    user_image: bool
+
+
+class Run(Command, frozen=True):
+    """Run this job in the proxy's container. `ahead`: `started` need not be durable before the code runs."""
+
+    job: Job
+    ahead: bool
+
+    @property
+    def activation_id(self) -> str:
+        """For the failure log."""
+        return self.job.message.activation_id
+
+
+class Remove(Command, frozen=True):
+    """Destroy the container; it has no active run."""
+
+
+class Up(Command, frozen=True):
+    """The container is created and empty. Stages in ms."""
+
+    cid: int
+    stages: dict[str, float]
+
+
+class StartFailed(Command, frozen=True):
+    """The container could not be created; `permanent` if trying again can't help (kind or image not to be had)."""
+
+    cid: int
+    status_code: int
+    error: str
+    permanent: bool
+
+
+class Free(Command, frozen=True):
+    """A run has ended and its logs are read: the container can take another. `run_ms` is the time in user code."""
+
+    cid: int
+    activation_id: str
+    run_ms: float
+    init_ms: float
+
+
+class Returned(Command, frozen=True):
+    """A job whose code certainly did not run comes back; its container is lost."""
+
+    cid: int
+    job: Job
+
+    @property
+    def activation_id(self) -> str:
+        """For the failure log."""
+        return self.job.message.activation_id
+
+
+class Lost(Command, frozen=True):
+    """The container is being destroyed and takes no more work; its memory counts until Gone."""
+
+    cid: int
+
+
+class Gone(Command, frozen=True):
+    """No process of the container is left."""
+
+    cid: int
+
+
+# --- I/O to the ContainerProxy ----------------------------------------------------------------------------------------
+
+
+class Created(Command, frozen=True):
+    """The driver made the container. `container` is its id, shown to people."""
+
+    container: str
+    stages: dict[str, float]
+
+
+class NotCreated(Command, frozen=True):
+    """The driver failed: status code and text for the record; `permanent` if trying again can't help."""
+
+    status_code: int
+    error: str
+    permanent: bool
+
+
+class Called(Command, frozen=True):
+    """/init or /run came to an end: a `containers.contract.Result`, after `ms` milliseconds, begun at `start` (epoch ms)."""
+
+    path: str
+    activation_id: str
+    result: Any
+    ms: float
+    start: int
+
+
+class Died(Command, frozen=True):
+    """The container ended by itself."""
+
+
+class Removed(Command, frozen=True):
+    """The driver removed the container."""
+
+
+class StartedDurable(Command, frozen=True):
+    """The `started` event is in the journal: the code may run."""
+
+    activation_id: str
+
+
+# --- LogReader --------------------------------------------------------------------------------------------------------
+
+
+class LogChunk(Command, frozen=True):
+    """Output of a container as it comes; empty data: that stream has ended. `at`: epoch ns."""
+
+    cid: int
+    stream: str
+    data: bytes
+    at: int
+
+
+class LogsBegin(Command, frozen=True):
+    """From here on output belongs to this activation. `limit` in bytes."""
+
+    cid: int
+    activation_id: str
+    limit: int
+
+
+class LogsEnd(Command, frozen=True):
+    """The run has been answered: collect until both sentinels, bounded; `wait` False: take what is there."""
+
+    cid: int
+    activation_id: str
+    wait: bool
+    failed: bool
+
+
+class LogsForget(Command, frozen=True):
+    """The container is gone."""
+
+    cid: int
+
+
+class Logs(Command, frozen=True):
+    """An activation's log lines, complete or with a last line that says what is missing."""
+
+    cid: int
+    activation_id: str
+    lines: list[str]
+    intact: bool
+
+
+# --- ResultWriter -----------------------------------------------------------------------------------------------------
+
+
+class Ended(Command, frozen=True):
+    """How an activation ended, not yet journaled. `logs` None: they come in a Logs command of their own."""
+
+    message: ActivationMessage
+    finished: Finished
+    logs: list[str] | None
+    cid: int = -1
+
+    @property
+    def activation_id(self) -> str:
+        """For the failure log."""
+        return self.finished.id
+
+
+class Redo(Command, frozen=True):
+    """An activation that had finished before a crash, whose record or acknowledgement may be missing."""
+
+    message: ActivationMessage
+    finished: Finished
+    recorded: bool
+    acked: bool
+
+    @property
+    def activation_id(self) -> str:
+        """For the failure log."""
+        return self.finished.id
+
+
+class FinishedDurable(Command, frozen=True):
+    """The `finished` event is in the journal: the result may leave the node."""
+
+    activation_id: str
+
+
+class RecordWritten(Command, frozen=True):
+    """The record is in the store."""
+
+    activation_id: str
+
+
+class Completed(Command, frozen=True):
+    """To the router: the activation is over but for what is lazily journaled."""
+
+    activation_id: str
+
+

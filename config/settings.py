@@ -1,0 +1,174 @@
+"""Every setting of a node, each defined once: its default as a person writes it, how it is parsed, what it means.
+
+Flags, `REWHISK_*` environment variables, keys of the configuration file, the reference page and the schema that checks
+them are all made from this table (`options`). Numbers without a source beside them are design judgement; tests shorten them.
+Durations are seconds, `memory` and the action limits megabytes of 2**20 bytes, other sizes bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from config import parse
+from config.parse import Parser
+
+
+class Option(NamedTuple):
+    """One setting as people meet it."""
+
+    name: str
+    default: str
+    parser: Parser
+    help: str
+    flag: bool
+    metavar: str
+    secret: bool
+
+    @property
+    def key(self) -> str:
+        """As flag (with two dashes in front) and in the configuration file."""
+        return self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """As environment variable."""
+        return f"REWHISK_{self.name.upper()}"
+
+
+def _option(default: str, parser: Parser, text: str, *, flag: bool = False, metavar: str = "", secret: bool = False) -> Any:
+    shown = metavar or parse.METAVARS.get(parser, "TEXT")
+    option = Option("", default, parser, text, flag, shown, secret)
+    return field(default=parser(default), metadata={"option": option}, repr=not secret)
+
+
+def _flag(default: str, parser: Parser, text: str, *, metavar: str = "", secret: bool = False) -> Any:
+    return _option(default, parser, text, flag=True, metavar=metavar, secret=secret)
+
+
+def _path(value: object) -> Path:
+    return Path(parse.filled(value)).expanduser()
+
+
+_maybe_path = parse.optional(_path)
+_maybe_count = parse.optional(parse.count)
+_maybe_duration = parse.optional(parse.positive_duration)
+_LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a node. `given` names those somebody chose, `warnings` what looked odd on the way."""
+
+    # Where it listens and who may come in.
+    host: str = _flag("127.0.0.1", parse.filled, "Address to listen on.", metavar="ADDRESS")
+    port: int = _flag("3233", parse.port, "Port to listen on; unless chosen here, a taken port falls back to a free one.")
+    auth: str | None = _flag(
+        "none", parse.optional(parse.credentials),
+        "Credentials of namespace guest; `guest` is the pair that OpenWhisk publishes; none: random, made on the first start.",
+        metavar="UUID:KEY|guest", secret=True,
+    )  # fmt: skip
+    admin_key: str | None = _flag(
+        "none", parse.optional(parse.secret),
+        "Key for /admin; none: random, made on the first start.", metavar="KEY", secret=True,
+    )  # fmt: skip
+    cors: tuple[str, ...] | None = _flag(
+        "none", parse.optional(parse.origins),
+        "Origin whose pages may call the API; may be repeated. `*` answers all, exactly as OpenWhisk.", metavar="ORIGIN|*",
+    )  # fmt: skip
+    api_host: str | None = _flag(
+        "none", parse.optional(parse.url), "API address that actions get as __OW_API_HOST; none: the node's own.", metavar="URL"
+    )
+
+    # What it keeps and where.
+    data_dir: Path = _flag("./data", _path, "Directory of the node's state.", metavar="DIR")
+    store: str = _flag("sqlite", parse.store, "Where journal, records and entities live.")
+    id: int = _flag("0", parse.count, "Number of this node: its journal stream is invoker<N>.")
+    keep_activations: float = _flag("7d", parse.positive_duration, "How long activation records are kept.")
+    keep_journal: float = _flag("1d", parse.positive_duration, "How long journal documents below the newest snapshot are kept.")
+
+    # How it runs actions.
+    driver: str = _flag("auto", parse.driver, "What runs the actions; auto takes what this machine has.")
+    memory: int = _flag("2048m", parse.megabytes, "Memory for actions: the sum of the limits of their containers.")
+    runtimes: Path | None = _flag(
+        "none", _maybe_path, "Manifest of runtimes in OpenWhisk's format; none: the built-in one.", metavar="FILE"
+    )
+    python: str | None = _flag(
+        "none", parse.optional(parse.filled), "Python that runs actions; none: the one that runs the node.", metavar="PATH"
+    )
+    action_network: str = _flag("host", parse.network, "Network of actions: the machine's, or none.")
+    max_concurrency: int = _flag("200", parse.positive, "Highest `concurrency` limit of an action (activations per container).")
+    max_age: float | None = _flag(
+        "none", _maybe_duration, "Activations older than this are ended instead of run.", metavar="DURATION"
+    )
+    invocations_per_minute: int | None = _flag("none", _maybe_count, "Invocations per minute and namespace.", metavar="N")
+    concurrent_invocations: int | None = _flag("none", _maybe_count, "Concurrent invocations per namespace.", metavar="N")
+    fires_per_minute: int | None = _flag("none", _maybe_count, "Trigger fires per minute and namespace.", metavar="N")
+
+    # How it ends and what it says.
+    drain_timeout: float = _flag("30s", parse.duration, "How long Ctrl-C or SIGTERM waits for running activations.")
+    log_level: str = _flag("info", parse.choice(*_LOG_LEVELS), "How much is logged.", metavar="|".join(_LOG_LEVELS))
+
+    # Limits of actions: upstream's maxima (its `whisk.{time-limit,memory,log-limit}.max`) may be widened here.
+    max_action_timeout: float = _option("5m", parse.positive_duration, "Longest `timeout` limit of an action.")
+    max_action_memory: int = _option("512m", parse.megabytes, "Largest `memory` limit of an action.")
+    max_action_logs: int = _option("10m", parse.megabytes, "Largest `logs` limit of an action.")
+    blocking_wait: float = _option("60s", parse.positive_duration, "Wait of a blocking invocation until it answers 202.")
+    body_timeout: float = _option("30s", parse.positive_duration, "How long a request may take to send its body.")
+
+    # The journal.
+    live_bound: int = _option("20000", parse.positive, "Unfinished activations above which new ones are refused.")
+    commit_events: int = _option("500", parse.positive, "Events in one journal document, at most.")
+    commit_bytes: int = _option("1m", parse.size, "Size of one journal document, unless one event is larger.")
+    event_bytes: int = _option("6m", parse.size, "Size above which one event is refused.")
+    record_bytes: int = _option("7m", parse.size, "Size under which an activation record is brought.")
+    snapshot_every: int = _option("1000", parse.positive, "Journal documents from one snapshot to the next.")
+    duplicates_for: float = _option("10m", parse.duration, "How long the ids of finished activations are kept in memory.")
+    lease: float = _option("10s", parse.positive_duration, "Age of the last confirmed write that stops new user code.")
+    heartbeat: float = _option("3s", parse.positive_duration, "Pause between two signs of life in the store.")
+    run_ahead_after: float = _option("60s", parse.duration, "Time after an unclean start before `started` may follow /run.")
+    clock_step: float = _option("5s", parse.positive_duration, "Step of the wall clock that suspends the check of age.")
+    alone_from: int = _option("3", parse.positive, "Attempt from which on an activation runs alone on the node.")
+    retention_every: float = _option("60s", parse.positive_duration, "Pause between two rounds of deleting by age.")
+    retention_batch: int = _option("500", parse.positive, "Rows deleted in one go.")
+    low_disk: int = _option("100m", parse.size, "Free disk space below which the node is not ready.")
+
+    # Containers. Pause grace, idle time, prewarm check and creation time are upstream's defaults.
+    pause_grace: float = _option("10s", parse.duration, "How long an idle container stays running before it is paused.")
+    idle_container: float = _option("10m", parse.positive_duration, "How long a paused container is kept.")
+    prewarm_every: float = _option("10m", parse.positive_duration, "Pause between two checks of the prewarmed containers.")
+    parallel_starts: int = _option("0", parse.count, "Containers started at the same time; 0: as many as there are processors.")
+    create_timeout: float = _option("60s", parse.positive_duration, "How long creating a container may take.")
+    log_idle: float = _option("2s", parse.positive_duration, "How long the end of the logs is waited for without a new line.")
+    nodejs: str | None = _option(
+        "none", parse.optional(parse.filled), "Node.js that runs actions; none: the `node` found on PATH.", metavar="PATH"
+    )
+    failpoint: str = _option(
+        "", parse.failpoint, "For crash tests: where the process ends itself as SIGKILL would.", metavar="EVENT:POINT[:N]"
+    )
+
+    given: frozenset[str] = frozenset()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def stream(self) -> str:
+        """The journal stream of this node."""
+        return f"invoker{self.id}"
+
+    @property
+    def starts(self) -> int:
+        """How many containers may start at a time: starts are bound by the processor, more only adds latency."""
+        return self.parallel_starts or os.cpu_count() or 1
+
+
+def _options() -> tuple[Option, ...]:
+    found = ((item.name, item.metadata.get("option")) for item in fields(Settings))
+    return tuple(option._replace(name=name) for name, option in found if isinstance(option, Option))
+
+
+OPTIONS = _options()
+"""All settings in the order of the reference page."""
+
+BY_NAME = {option.name: option for option in OPTIONS}

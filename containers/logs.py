@@ -1,0 +1,247 @@
+"""One container's two output streams cut into the logs of its activations. Does no I/O.
+
+Rules (openwhisk-invoker.md 5.5, logs of a real OpenWhisk and of upstream's runtimes):
+
+* A stream is cut into lines at newlines, however the bytes arrive. A line that contains the sentinel ends the stream for
+  the activation and is dropped whole: upstream drops text that was printed before it without a newline, too.
+* What comes after a stream's sentinel belongs to the activation that comes next, as upstream. Unlike upstream a sentinel
+  that lies there when the next activation begins is dropped: it can't be that activation's, so a forged one doesn't shift
+  all later logs.
+* Bytes that aren't UTF-8 become U+FFFD.
+* The limit counts bytes as printed, newlines included, sentinel lines not (upstream counts its engine's JSON framing, so
+  it cuts earlier). The line that crosses it is dropped, and all that follows.
+* Between activations at most BETWEEN_LIMIT bytes are kept. Every byte ends in a line of an activation or in `cut_bytes`; the
+  newline that ends a kept line counts as kept with it, those of sentinel lines as framing, in `framing_bytes`.
+
+With concurrent activations in one container lines go to the oldest one whose stream hasn't ended: upstream has no better
+answer either (4.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+SENTINEL = b"XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX"
+STREAMS = ("stdout", "stderr")
+BETWEEN_LIMIT = 1_048_576
+TIME_WIDTH = 30
+
+ISSUE = "There was an issue while collecting your logs. Data might be missing."
+DEVELOPER_ERROR = "The action did not initialize or run as expected. Log data might be missing."
+
+
+def truncation_text(limit: int) -> str:
+    """What stands in place of the lines beyond `limit` bytes."""
+    return f"Logs were truncated because the total bytes size exceeds the limit of {limit} bytes."
+
+
+def log_time(ns: int) -> str:
+    """Epoch nanoseconds as logs show them: `2025-01-01T00:00:00.512345678Z`."""
+    seconds, rest = divmod(ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+def log_line(time: str, stream: str, text: str) -> str:
+    """A line as stored: the time padded to 30 characters, the stream, the text."""
+    return f"{time:<{TIME_WIDTH}} {stream}: {text}"
+
+
+class Collected(Struct, frozen=True):
+    """The logs of one activation. `complete`: both sentinels were seen; `truncated`: the limit was hit."""
+
+    lines: list[str]
+    complete: bool
+    truncated: bool
+
+
+def notes_for(collected: Collected, *, sentinels: bool, developer_error: bool, limit: int, time: str) -> list[str]:
+    """The lines that upstream adds at the end (stderr, at `time`), by how the collection and the activation ended.
+
+    `sentinels`: whether the runtime writes them at all. After a developer error they are not waited for, so their lack is not
+    reported beside it. `limit` in bytes.
+    """
+    texts = []
+    if collected.truncated:
+        texts.append(truncation_text(limit))
+    elif sentinels and not collected.complete and not developer_error:
+        texts.append(ISSUE)
+    if developer_error:
+        texts.append(DEVELOPER_ERROR)
+    return [log_line(time, "stderr", text) for text in texts]
+
+
+class _Activation:
+    """Lines of one activation while it is collected."""
+
+    __slots__ = ("ended", "id", "incomplete", "limit", "lines", "truncated", "used")
+
+    def __init__(self, activation_id: str, limit: int) -> None:
+        self.id = activation_id
+        self.limit = limit
+        self.used = 0
+        self.lines: list[str] = []
+        self.ended: set[str] = set()
+        self.truncated = False
+        self.incomplete = False
+
+
+class _Stream:
+    """The unfinished line of one stream. When it grew beyond what may be kept only enough to find a sentinel is."""
+
+    __slots__ = ("name", "overflow", "partial")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.partial = b""
+        self.overflow = False
+
+
+class LogDemux:
+    """Feed it what a container prints; `begin` before /init or /run of an activation, `collect` after it."""
+
+    def __init__(self, streams: Sequence[str] = STREAMS) -> None:
+        self._streams = {name: _Stream(name) for name in streams}
+        self._active: list[_Activation] = []
+        self._between: list[tuple[str, bytes, str]] = []
+        self._between_size = 0
+        self._between_cut = False
+        self.cut_bytes = 0
+        """Bytes that are in no activation's log: over a limit, beside a sentinel, or between activations beyond the bound."""
+        self.framing_bytes = 0
+        """Bytes of sentinels and of the newlines that end their lines."""
+
+    def __repr__(self) -> str:
+        active = ", ".join(f"{a.id}: {len(a.lines)} lines, ended {sorted(a.ended)}" for a in self._active)
+        return f"<LogDemux [{active}] between {self._between_size} cut {self.cut_bytes}>"
+
+    def begin(self, activation_id: str, limit: int) -> None:
+        """An activation starts, with a log limit in bytes; what was printed since the one before is its own."""
+        activation = _Activation(activation_id, limit)
+        if not self._active:
+            activation.incomplete = self._between_cut
+            between, self._between = self._between, []
+            self._between_size, self._between_cut = 0, False
+            for stream, line, time in between:
+                self._keep(activation, stream, line, time)
+        self._active.append(activation)
+
+    def feed(self, stream: str, data: bytes, time: str) -> None:
+        """Bytes of a stream as they came, at `time` (as `log_time` writes it); b"" when the stream has ended."""
+        state = self._streams[stream]
+        if not data:
+            self._flush(state, time)
+            return
+        if b"\n" not in data:
+            self._extend(state, data)
+            return
+        first, *lines, rest = data.split(b"\n")
+        self._extend(state, first)
+        self._end_line(state, time)
+        for line in lines:
+            if SENTINEL in line:
+                self._sentinel(stream, line)
+            else:
+                self._line(stream, line, 1, time)
+        state.partial = b""
+        if rest:
+            self._extend(state, rest)
+
+    def is_complete(self, activation_id: str) -> bool:
+        """Whether all streams have ended for this activation: nothing more is to be waited for."""
+        return any(a.id == activation_id and len(a.ended) == len(self._streams) for a in self._active)
+
+    def collect(self, activation_id: str, time: str) -> Collected:
+        """End the activation and return its lines; an unfinished line of a stream that had no sentinel is one of them.
+
+        An id that was not begun gives nothing, incomplete.
+        """
+        activation = next((a for a in self._active if a.id == activation_id), None)
+        if activation is None:
+            return Collected([], False, False)
+        for state in self._streams.values():
+            if self._owner(state.name) is activation:
+                self._flush(state, time)
+        self._active.remove(activation)
+        complete = len(activation.ended) == len(self._streams) and not activation.incomplete
+        return Collected(activation.lines, complete, activation.truncated)
+
+    def _owner(self, stream: str) -> _Activation | None:
+        for activation in self._active:
+            if stream not in activation.ended:
+                return activation
+        return None
+
+    def _extend(self, state: _Stream, data: bytes) -> None:
+        """Add to the unfinished line, keeping memory bounded by what the line's owner may still keep."""
+        state.partial += data
+        owner = self._owner(state.name)
+        room = BETWEEN_LIMIT - self._between_size if owner is None else 0 if owner.truncated else owner.limit - owner.used
+        if state.overflow or len(state.partial) + 1 > room:
+            self._overflow(state)
+
+    def _overflow(self, state: _Stream) -> None:
+        """Cut all of the line but what may be, or become, a sentinel."""
+        state.overflow = True
+        at = state.partial.find(SENTINEL)
+        keep = SENTINEL if at >= 0 else state.partial[-(len(SENTINEL) - 1) :]
+        self.cut_bytes += len(state.partial) - len(keep)
+        state.partial = keep
+
+    def _end_line(self, state: _Stream, time: str) -> None:
+        line, state.partial = state.partial, b""
+        overflow, state.overflow = state.overflow, False
+        if SENTINEL in line:
+            self._sentinel(state.name, line)
+        elif overflow:
+            self._cut(state.name, len(line) + 1)
+        else:
+            self._line(state.name, line, 1, time)
+
+    def _flush(self, state: _Stream, time: str) -> None:
+        """The unfinished line is all there will be of it."""
+        line, state.partial = state.partial, b""
+        overflow, state.overflow = state.overflow, False
+        if SENTINEL in line:
+            self._sentinel(state.name, line, newline=0)
+        elif overflow:
+            self._cut(state.name, len(line))
+        elif line:
+            self._line(state.name, line, 0, time)
+
+    def _sentinel(self, stream: str, line: bytes, newline: int = 1) -> None:
+        self.cut_bytes += len(line) - len(SENTINEL)
+        self.framing_bytes += len(SENTINEL) + newline
+        owner = self._owner(stream)
+        if owner is not None:
+            owner.ended.add(stream)
+
+    def _line(self, stream: str, line: bytes, newline: int, time: str) -> None:
+        owner = self._owner(stream)
+        if owner is not None:
+            self._keep(owner, stream, line, time, newline)
+        elif self._between_size + len(line) + newline > BETWEEN_LIMIT or self._between_cut:
+            self._cut(stream, len(line) + newline)
+        else:
+            self._between.append((stream, line, time))
+            self._between_size += len(line) + newline
+
+    def _cut(self, stream: str, size: int) -> None:
+        self.cut_bytes += size
+        owner = self._owner(stream)
+        if owner is None:
+            self._between_cut = True
+        else:
+            owner.truncated = True
+
+    def _keep(self, activation: _Activation, stream: str, line: bytes, time: str, newline: int = 1) -> None:
+        size = len(line) + newline
+        if activation.truncated or activation.used + size > activation.limit:
+            activation.truncated = True
+            self.cut_bytes += size
+            return
+        activation.used += size
+        text = line[:-1] if line.endswith(b"\r") else line
+        activation.lines.append(log_line(time, stream, text.decode("utf-8", "replace")))

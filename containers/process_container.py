@@ -1,0 +1,177 @@
+"""One action process behind the contract of containers: its calls, its output, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable
+
+from containers.cgroup import Group
+from containers.client import ActionClient
+from containers.contract import ContainerError, ContainerSpec, Failure, Output, Result
+from containers.template import Template
+
+CHUNK = 65_536
+"""Bytes read of one stream a turn of the loop, so that endless printing starves nobody. Also what a pipe holds."""
+DRAIN_LIMIT = 1.0
+"""Seconds for the streams to end once all processes are gone; a descriptor passed elsewhere may keep one open."""
+
+
+class Stream:
+    """The reading end of one output pipe, read on the loop."""
+
+    def __init__(self, name: str, descriptor: int, output: Output) -> None:
+        self._name = name
+        self._descriptor = descriptor
+        self._output = output
+        self._loop = asyncio.get_running_loop()
+        self.ended = asyncio.Event()
+        os.set_blocking(descriptor, False)
+        self._loop.add_reader(descriptor, self._readable)
+
+    def _readable(self) -> None:
+        try:
+            data = os.read(self._descriptor, CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self._output(self._name, data)
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """Stop reading and say that the stream has ended; once."""
+        if not self.ended.is_set():
+            self.ended.set()
+            self._loop.remove_reader(self._descriptor)
+            os.close(self._descriptor)
+            self._output(self._name, b"")
+
+
+class ProcessContainer:
+    """A container that is a process. Made by `ProcessDriver.create`, which calls `started` once it serves."""
+
+    def __init__(
+        self, identity: str, spec: ContainerSpec, streams: list[Stream], sockets: list[socket.socket], group: Group | None
+    ) -> None:
+        self.id = identity
+        self.pid = 0
+        self.spec = spec
+        self.stages: dict[str, float] = {}
+        self._streams = streams
+        self._sockets = [sock.dup() for sock in sockets]
+        self._clients = [ActionClient.over_socket(sock) for sock in sockets]
+        self._group = group
+        self._template: Template | None = None
+        self._number = 0
+        self._gone: Callable[[], None] | None = None
+        self._exited = asyncio.Event()
+        self._removal: asyncio.Task[None] | None = None
+        self._kills = 0  # OOM kills already answered for
+        self.forget: Callable[[ProcessContainer], None] = lambda container: None
+
+    def __repr__(self) -> str:
+        state = "removed" if self._removal else "exited" if self._exited.is_set() else "running"
+        return f"<ProcessContainer {self.id} {self.spec.kind} pid {self.pid} {state}>"
+
+    def started(self, template: Template, number: int, pid: int, gone: Callable[[], None]) -> None:
+        """It serves: `number` is what the template calls it."""
+        self._template, self._number, self.pid, self._gone = template, number, pid, gone
+        if self._exited.is_set():
+            self._tell_gone()
+
+    def ended(self, status: int) -> None:
+        """Its processes are gone. What still waits for an answer learns it by the end of the connection."""
+        self._exited.set()
+        for sock in self._sockets:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        self._tell_gone()
+
+    def _tell_gone(self) -> None:
+        gone, self._gone = self._gone, None
+        if gone is not None and self._removal is None:
+            gone()
+
+    # Calls ------------------------------------------------------------------------------------------------------
+
+    async def init(self, body: bytes, timeout: float, limit: int) -> Result:
+        """POST /init; see the contract."""
+        return await self._post("/init", body, timeout, limit)
+
+    async def run(self, body: bytes, timeout: float, limit: int) -> Result:
+        """POST /run; see the contract."""
+        return await self._post("/run", body, timeout, limit)
+
+    async def _post(self, path: str, body: bytes, timeout: float, limit: int) -> Result:
+        """Call; an OOM kill since the last call ended outweighs whatever came back."""
+        client = self._clients.pop() if self._clients else None
+        if client is None:
+            return Failure.REFUSED
+        try:
+            result = await client.post(path, body, timeout, limit)
+        finally:
+            self._clients.append(client)
+        if self._group is not None:
+            kills = self._group.oom_kills()
+            if kills > self._kills:
+                self._kills = kills
+                return Failure.MEMORY
+        return result
+
+    # Life -------------------------------------------------------------------------------------------------------
+
+    async def pause(self) -> None:
+        """Freeze all its processes. Raises ContainerError."""
+        await self._freeze(True)
+
+    async def resume(self) -> None:
+        """Undo `pause`. Raises ContainerError."""
+        await self._freeze(False)
+
+    async def _freeze(self, frozen: bool) -> None:
+        if self._exited.is_set() or self._removal is not None or self._template is None:
+            raise ContainerError(f"Container {self.id} has ended.")
+        if self._group is None:
+            await self._template.signal(self._number, signal.SIGSTOP if frozen else signal.SIGCONT)
+            return
+        try:
+            self._group.freeze(frozen)
+        except OSError as error:
+            raise ContainerError(f"Container {self.id} could not be {'paused' if frozen else 'resumed'}: {error}") from error
+
+    async def remove(self) -> None:
+        """Kill and clean up; returns when no process of it is left."""
+        if self._removal is None:
+            self._removal = asyncio.ensure_future(self._remove())
+        await asyncio.shield(self._removal)
+
+    async def _remove(self) -> None:
+        if self._template is not None and not self._exited.is_set():
+            if self._group is not None:
+                with contextlib.suppress(OSError):
+                    self._group.freeze(False)
+            await self._template.signal(self._number, signal.SIGKILL)
+            await self._exited.wait()
+        if self._group is not None:
+            await asyncio.to_thread(self._group.remove)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_LIMIT):
+                for stream in self._streams:
+                    await stream.ended.wait()
+        self.dispose()
+
+    def dispose(self) -> None:
+        """Close every descriptor of the node's side."""
+        for stream in self._streams:
+            stream.close()
+        for client in self._clients:
+            client.close()
+        for sock in self._sockets:
+            sock.close()
+        self.forget(self)

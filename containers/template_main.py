@@ -1,0 +1,267 @@
+"""The template process: loads the Python proxy once and forks a child for every container.
+
+Runs as a program of its own (`python -I template_main.py FD`), with the standard library, `isolation.py` beside it and
+the proxy only. FD is one end of a SOCK_SEQPACKET pair; every packet is one JSON object.
+
+| packet | from | descriptors | meaning |
+|---|---|---|---|
+| setup | node | | proxy file, isolate or not, paths to show |
+| ready | template | | whether it is isolated, and the Python's version |
+| failed | template | | the setup can't be had; the template ends |
+| spawn | node | status, out, err, socket…, cgroup.procs… | fork a container |
+| started | template | | its process id |
+| signal | node | | send a signal to a container |
+| exited | template | | its processes are gone; wait status |
+
+The status pipe of a child ends without a byte once it serves; else it brings the reason. When the node's end of the
+socket closes, everything ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib.util
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+PACKET = 1 << 18
+MAX_DESCRIPTORS = 250
+"""The kernel passes at most 253 in one packet (SCM_MAX_FD)."""
+LINUX = sys.platform == "linux"
+
+
+def load(name: str, path: str) -> ModuleType:
+    """The Python file at `path` as module `name`, without putting its directory on the search path."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+class Template:
+    """State of the template: the control socket and the containers it has forked."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self.control = control
+        self.children: dict[int, int] = {}  # process id -> number of the container
+        self.isolated = False
+        self.proxy: ModuleType | None = None
+        self.isolation: ModuleType | None = None
+        self.home_pids = -1
+        self.self_pidfd = -1
+
+    # Start ------------------------------------------------------------------------------------------------------
+
+    def setup(self, packet: dict[str, Any]) -> None:
+        """Load the proxy, enter the isolated root. Raises OSError, ImportError and what loading the proxy raises."""
+        if LINUX:
+            self.isolation = load("isolation", str(Path(__file__).with_name("isolation.py")))
+            self.isolation.prctl(self.isolation.PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != packet["node"]:
+                os._exit(1)
+            self.self_pidfd = os.pidfd_open(os.getpid())
+        self.proxy = load("proxy", packet["proxy"])
+        if packet["isolate"]:
+            assert self.isolation is not None
+            self.home_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+            self.isolation.enter_root(packet["show"])
+            self.isolated = True
+        gc.collect()
+        gc.freeze()
+
+    def send(self, **packet: Any) -> None:
+        """Send a packet to the node; the loop sees by itself when the node is gone."""
+        with contextlib.suppress(OSError):
+            self.control.send(json.dumps(packet).encode())
+
+    # Loop -------------------------------------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Answer packets and report ended children until the node closes its end."""
+        wake, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if LINUX else os.pipe()
+        os.set_blocking(waker, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        poll = select.poll()
+        poll.register(self.control, select.POLLIN)
+        poll.register(wake, select.POLLIN)
+        while True:
+            for descriptor, _ in poll.poll():
+                if descriptor == wake:
+                    os.read(wake, 4096)
+                    self.reap()
+                elif not self.receive():
+                    return
+
+    def receive(self) -> bool:
+        """Handle one packet; false at the end."""
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self.control, PACKET, MAX_DESCRIPTORS)
+        except ConnectionError:
+            return False
+        if not data:
+            return False
+        packet = json.loads(data)
+        if packet["op"] == "spawn":
+            self.spawn(packet, descriptors)
+        elif packet["op"] == "signal":
+            self.signal(packet["id"], packet["signal"])
+        return True
+
+    def reap(self) -> None:
+        """Report every child that has ended."""
+        while self.children:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            number = self.children.pop(pid, None)
+            if number is not None:
+                self.send(op="exited", id=number, status=status)
+
+    def signal(self, number: int, which: int) -> None:
+        """Send a signal to a container: to the first process of its namespace, or to its whole group."""
+        for pid, known in self.children.items():
+            if known == number:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, which) if self.isolated else os.killpg(pid, which)
+
+    def close(self) -> None:
+        """Kill what is left and wait for it."""
+        for number in list(self.children.values()):
+            self.signal(number, signal.SIGKILL)
+        for pid in list(self.children):
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+    # Containers -------------------------------------------------------------------------------------------------
+
+    def spawn(self, packet: dict[str, Any], descriptors: list[int]) -> None:
+        """Fork one container and tell its process id."""
+        began = time.perf_counter()
+        try:
+            pid = self.fork()
+        except OSError as error:
+            os.write(descriptors[0], f"fork: {error}".encode())
+            pid = -1
+        if pid == 0:
+            self.child(packet, descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        if pid > 0:
+            self.children[pid] = packet["id"]
+        self.send(op="started", id=packet["id"], pid=max(pid, 0), ms=(time.perf_counter() - began) * 1000)
+
+    def fork(self) -> int:
+        """Fork; with isolation the child is the first process of a pid namespace."""
+        if not self.isolated:
+            return os.fork()
+        assert self.isolation is not None
+        self.isolation.unshare(self.isolation.CLONE_NEWPID)
+        try:
+            return os.fork()
+        finally:
+            if os.getpid() != 1:
+                self.isolation.setns(self.home_pids, self.isolation.CLONE_NEWPID)
+
+    def child(self, packet: dict[str, Any], descriptors: list[int]) -> None:
+        """What the forked child does; never returns."""
+        status = descriptors[0]
+        try:
+            sockets = self.enter(packet, descriptors)
+            self.run(packet, sockets, status)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                os.write(status, f"{type(error).__name__}: {error}".encode()[:4000])
+            os._exit(1)
+
+    def enter(self, packet: dict[str, Any], descriptors: list[int]) -> list[int]:
+        """Take the descriptors, limits and namespaces of the container; returns the numbers of its sockets."""
+        _, out, err, *rest = descriptors
+        sockets, cgroups = rest[: packet["sockets"]], rest[packet["sockets"] :]
+        for cgroup in cgroups:
+            os.write(cgroup, b"0")
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setsid()
+        null = os.open("/dev/null", os.O_RDWR)
+        os.dup2(null, 0)
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        keep_open({0, 1, 2, descriptors[0], *sockets, self.self_pidfd} - {-1})
+        if self.isolated:
+            assert self.isolation is not None
+            self.isolation.enter_container(packet["name"], packet["memory"], packet["uid"], packet["own_network"])
+        if self.isolation is not None:
+            self.isolation.limit_resources(packet["address_space"])
+            self.isolation.die_with(self.self_pidfd)
+        os.environ.clear()
+        os.environ.update(packet["env"])
+        if self.self_pidfd >= 0:
+            os.close(self.self_pidfd)
+        return sockets
+
+    def run(self, packet: dict[str, Any], sockets: list[int], status: int) -> None:
+        """Serve with the proxy, or become the given program."""
+        if packet["argv"]:
+            os.set_inheritable(status, False)
+            for number in sockets:
+                os.set_inheritable(number, True)
+            argv = [part.replace("{fd}", str(sockets[0])) for part in packet["argv"]]
+            os.execve(argv[0], argv, packet["env"])
+        os.close(status)
+        assert self.proxy is not None
+        code = 0
+        try:
+            self.proxy.serve_connection(socket.socket(fileno=sockets[0]))
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            code = 1
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def keep_open(numbers: set[int]) -> None:
+    """Close every descriptor but these."""
+    low = 0
+    for number in sorted(numbers):
+        if low < number:  # CPython closes everything for an empty range
+            os.closerange(low, number)
+        low = number + 1
+    os.closerange(low, os.sysconf("SC_OPEN_MAX"))
+
+
+def main(descriptor: int) -> None:
+    """Set up, say so, serve."""
+    template = Template(socket.socket(fileno=descriptor))
+    packet = json.loads(template.control.recv(PACKET))
+    try:
+        template.setup(packet)
+    except Exception as error:
+        template.send(op="failed", text=f"{type(error).__name__}: {error}")
+        return
+    template.send(op="ready", isolated=template.isolated, python=sys.version.split()[0])
+    template.serve()
+    template.close()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,171 @@
+"""`activation list|get|logs|result`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from console.command import as_json, help_text, where
+from console.exits import WrongUsage
+
+if TYPE_CHECKING:
+    from console.api import Api
+
+STATUS = ("success", "application error", "developer error", "internal error")
+"""Upstream's status codes 0 to 3 in words."""
+
+
+@click.group(help=help_text("Records, logs and results of invocations.", "activation list", "activation logs --last"))
+def activation() -> None:
+    """See the help."""
+
+
+def when(text: str | None, now: float) -> str | None:
+    """Epoch ms for a point in time: epoch ms itself, or a duration before `now` (epoch seconds). Raises WrongUsage."""
+    from config import parse
+
+    if text is None:
+        return None
+    if text.isdecimal():
+        return text
+    try:
+        return str(int((now - parse.duration(text)) * 1000))
+    except ValueError as error:
+        raise WrongUsage(f"--since and --upto take epoch milliseconds or how long ago: {error}") from None
+
+
+@activation.command("list", help=help_text(
+    "List activations, newest first.", "activation list", "activation list --name hello --since 10m --limit 200"
+))  # fmt: skip
+@click.option("--name", metavar="NAME", help="Only of this action, or PACKAGE/ACTION.")
+@click.option("--since", metavar="TIME", help="Only from this time on: epoch ms, or how long ago (10m).")
+@click.option("--upto", metavar="TIME", help="Only up to this time.")
+@click.option("--limit", type=click.IntRange(0, 200), default=30, show_default=True, help="How many; 0 means 200.")
+@click.option("--skip", type=click.IntRange(0), default=0, help="How many to leave out.")
+@as_json
+@where
+def list_(
+    name: str | None, since: str | None, upto: str | None, limit: int, skip: int,
+    apihost: str | None, auth: str | None, data_dir: Path, json_output: bool,
+) -> None:  # fmt: skip
+    """See the help."""
+    from console.api import Api
+    from console.connection import find
+    from console.output import print_json, print_table
+
+    now = time.time()
+    asked = {"name": name, "since": when(since, now), "upto": when(upto, now), "limit": str(limit), "skip": str(skip)}
+    query = {key: value for key, value in asked.items() if value is not None}
+    rows = Api(find(apihost, auth, data_dir)).ask("GET", "namespaces/_/activations", None, query).body
+    if json_output:
+        print_json(rows)
+        return
+    shown = [_row(row) for row in (rows if isinstance(rows, list) else []) if isinstance(row, dict)]
+    columns = ("started", "activation", "kind", "start", "duration", "status", "action")
+    print_table(columns, shown, "no activations yet: `run.py invoke NAME` makes one")
+
+
+def _row(row: dict[str, object]) -> tuple[object, ...]:
+    from console.output import milliseconds, moment
+
+    annotations = row.get("annotations")
+    pairs = annotations if isinstance(annotations, list) else []
+    notes = {str(pair.get("key")): pair.get("value") for pair in pairs if isinstance(pair, dict)}
+    code = row.get("statusCode")
+    status = STATUS[code] if isinstance(code, int) and 0 <= code < len(STATUS) else "-"
+    warm = "cold" if "initTime" in notes else "warm"
+    action = "/".join(str(notes.get("path", f"{row.get('namespace')}/{row.get('name')}")).split("/")[1:])
+    return (
+        moment(row.get("start")), row.get("activationId"), notes.get("kind", "-"), warm,
+        milliseconds(row.get("duration")), status, f"{action}:{row.get('version')}",
+    )  # fmt: skip
+
+
+def _id_of(api: Api, given: str | None, last: bool) -> str:
+    if given and not last:
+        return given
+    if given or not last:
+        raise WrongUsage("name one activation by its ID, or take the newest with --last")
+    rows = api.ask("GET", "namespaces/_/activations", None, {"limit": "1", "skip": "0"}).body
+    if not isinstance(rows, list) or not rows:
+        raise WrongUsage("there are no activations yet")
+    return str(rows[0]["activationId"])
+
+
+def _fetch(given: str | None, last: bool, part: str, target: tuple[str | None, str | None, Path]) -> dict[str, object]:
+    from urllib.parse import quote
+
+    from console.api import Api
+    from console.connection import find
+
+    api = Api(find(*target))
+    return api.ask("GET", f"namespaces/_/activations/{quote(_id_of(api, given, last), safe='')}{part}").document
+
+
+@activation.command(help=help_text(
+    "Show the record of an activation; while it is not finished, its state.", "activation get 3f2a9f0c6f8b4bb0aa9f0c6f8bbbb001",
+    "activation get --last",
+))  # fmt: skip
+@click.argument("id", required=False)
+@click.option("--last", is_flag=True, help="The newest activation.")
+@as_json
+@where
+def get(id: str | None, last: bool, apihost: str | None, auth: str | None, data_dir: Path, json_output: bool) -> None:
+    """See the help."""
+    from urllib.parse import quote
+
+    from console.api import Api
+    from console.connection import find
+    from console.output import milliseconds, note, print_json
+
+    api = Api(find(apihost, auth, data_dir))
+    path = f"namespaces/_/activations/{quote(_id_of(api, id, last), safe='')}"
+    reply = api.call("GET", path)
+    if reply.status == 404:
+        pending = api.call("GET", path, None, {"pending": "true"})
+        if pending.status == 200:
+            print_json(pending.body)
+            since = pending.document.get("since")
+            age = milliseconds(time.time() * 1000 - since) if isinstance(since, int | float) else "some time"
+            if not json_output:
+                note(f"not finished yet: {pending.document.get('state', 'pending')} for {age}")
+            return
+    if reply.status != 200:
+        raise api.refusal(reply)
+    print_json(reply.body)
+
+
+@activation.command(help=help_text("Print the logs of an activation.", "activation logs --last"))
+@click.argument("id", required=False)
+@click.option("--last", is_flag=True, help="The newest activation.")
+@as_json
+@where
+def logs(id: str | None, last: bool, apihost: str | None, auth: str | None, data_dir: Path, json_output: bool) -> None:
+    """See the help."""
+    from console.output import note, on_terminal, print_json, safe
+
+    found = _fetch(id, last, "/logs", (apihost, auth, data_dir))
+    if json_output:
+        print_json(found)
+        return
+    lines = found.get("logs")
+    for line in lines if isinstance(lines, list) else []:
+        print(safe(line) if on_terminal() else line)
+    if not lines:
+        note("no logs")
+
+
+@activation.command(help=help_text("Print the result of an activation.", "activation result --last"))
+@click.argument("id", required=False)
+@click.option("--last", is_flag=True, help="The newest activation.")
+@as_json
+@where
+def result(id: str | None, last: bool, apihost: str | None, auth: str | None, data_dir: Path, json_output: bool) -> None:
+    """See the help."""
+    from console.output import print_json
+
+    found = _fetch(id, last, "/result", (apihost, auth, data_dir))
+    print_json(found if json_output else found.get("result"))

@@ -21,7 +21,7 @@ PIDS = 1024
 GONE_WITHIN = 10.0
 """Seconds to wait for killed processes to leave their group before giving up."""
 
-V1_CONTROLLERS = ("memory", "pids", "freezer")
+V1_CONTROLLERS = ("memory", "pids")
 
 
 def safe(name: str) -> str:
@@ -57,11 +57,20 @@ class Group:
         return int(found[1]) if found else 0
 
     def freeze(self, frozen: bool) -> None:
-        """Stop or continue all processes. Raises OSError."""
+        """Stop or continue all processes. Raises OSError.
+
+        Version 1 has a freezer too, but what is frozen there can't be killed before it is thawed: it would outlive a
+        node that was killed. Stopped processes can be; stopping is repeated for those forked meanwhile.
+        """
         if self._two:
             self._file("", "cgroup.freeze").write_text(str(int(frozen)))
-        else:
-            self._file("freezer", "freezer.state").write_text("FROZEN" if frozen else "THAWED")
+            return
+        told: set[int] = set()
+        while new := set(self.processes()) - told:
+            for pid in new:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP if frozen else signal.SIGCONT)
+            told |= new
 
     def processes(self) -> list[int]:
         """Process ids in the group."""
@@ -77,8 +86,6 @@ class Group:
             os.close(self._counter)
             self._counter = -1
         deadline = time.monotonic() + GONE_WITHIN
-        with contextlib.suppress(OSError):
-            self.freeze(False)
         while True:
             for pid in self.processes():
                 with contextlib.suppress(ProcessLookupError):

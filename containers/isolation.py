@@ -223,12 +223,17 @@ def enter_container(name: str, memory: int, uid: int, own_network: bool) -> None
 
 
 def limit_resources(address_space: int) -> None:
-    """Process limits. `address_space` in bytes is the stand-in for a memory limit where there are no cgroups; 0: none."""
+    """Process limits. `address_space` is the stand-in for a memory limit where there are no cgroups, 0: none.
+
+    It is in bytes beyond what the interpreter has mapped already, most of which takes no memory.
+    """
     for what, wanted in ((resource.RLIMIT_NOFILE, OPEN_FILES), (resource.RLIMIT_CORE, 0)):
         hard = resource.getrlimit(what)[1]
         value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(what, (value, value))
     if address_space:
+        with contextlib.suppress(OSError):
+            address_space += int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
 
 

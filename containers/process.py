@@ -7,11 +7,9 @@ actions run as the node's own user: then this driver is no security boundary, an
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -19,9 +17,9 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from containers.cgroup import PIDS, Cgroups, Group, find, safe
+from containers.cgroup import PIDS, Cgroups, find, safe
 from containers.contract import Container, ContainerError, ContainerSpec, CreateFailed, KindUnavailable, Output
-from containers.process_container import ProcessContainer, Stream
+from containers.process_container import ProcessContainer
 from containers.template import ENVIRONMENT, Setup, Spawn, Template, TemplateError
 
 RUNTIMES = Path(__file__).resolve().parent.parent / "runtimes"
@@ -64,7 +62,9 @@ class ProcessDriver:
         self._starting = asyncio.Lock()
         self._containers: set[ProcessContainer] = set()
         self._uids: list[int] = []
-        self._notes: list[str] = []
+        self._shared = "" if self._isolate else "it needs root on Linux for namespaces"
+        self._unlimited = ""
+        self._shown: list[str] = []
         self._closed = False
 
     def __repr__(self) -> str:
@@ -77,14 +77,24 @@ class ProcessDriver:
         first = FIRST_UID + zlib.crc32(self._owner.encode()) % 10_000 * UIDS
         self._uids = list(range(first + UIDS - 1, first - 1, -1))
         self._closed = False
+        await asyncio.to_thread(self._look_around)
         self._open_cgroups()
         self._template = await self._new_template()
-        if self._node:
-            self._node_version = await asyncio.to_thread(_version, self._node)
 
     def notes(self) -> list[str]:
-        """What people should know about this driver on this machine, one sentence or two each; empty if all is well."""
-        return list(self._notes)
+        """What people should know about this driver on this machine, after `open`; empty if all is well."""
+        notes = []
+        if self._shared:
+            notes.append(
+                "The process driver is no security boundary here: actions run as the node's own user and can read its "
+                f"files and stop its processes ({self._shared}). Run only code you trust, or use Docker."
+            )
+        if self._unlimited:
+            notes.append(
+                "Memory limits hold only roughly: each Python process of an action is limited by address space, Node.js "
+                f"actions are not limited ({self._unlimited})."
+            )
+        return notes
 
     def versions(self) -> dict[str, str]:
         """The interpreters that run the kinds: family to version."""
@@ -94,21 +104,15 @@ class ProcessDriver:
     async def create(self, spec: ContainerSpec, output: Output, gone: Callable[[], None]) -> Container:
         """A started container; see the contract. Raises ContainerError."""
         argv = self._program(spec.kind)
-        if not self._uids:
-            raise CreateFailed(f"This node has {UIDS} containers, the most that the process driver can have.")
-        began = time.perf_counter()
         template = await self._ready_template()
-        identity = f"{safe(spec.name)[:150]}-{secrets.token_hex(4)}"
-        uid = self._uids.pop()
-        group = None
+        began = time.perf_counter()
+        container = self._make(spec, output)
         try:
-            group = self._cgroups.make(identity, spec.memory, self._pids) if self._cgroups else None
-            return await self._start(template, identity, uid, spec, argv, group, output, gone, began)
+            await self._start(container, template, argv, gone, began)
         except BaseException:
-            self._uids.append(uid)
-            if group is not None:
-                await asyncio.to_thread(group.remove)
+            await container.remove()
             raise
+        return container
 
     async def leftovers(self, kill: Callable[[str], bool]) -> list[str]:
         """Remove what earlier processes of this node left; nothing of theirs can be kept, so none is left."""
@@ -134,7 +138,7 @@ class ProcessDriver:
 
     def _program(self, kind: str) -> list[str]:
         """The command of a kind, empty for the template's own Python. Raises KindUnavailable."""
-        family = kind.split(":")[0]
+        family = kind.partition(":")[0]
         if family == "python":
             return []
         if family != "nodejs":
@@ -152,49 +156,38 @@ class ProcessDriver:
     def _open_cgroups(self) -> None:
         """Take the control groups, if there are any to be had."""
         bases = find(self._cgroup_root) if self._isolate else {}
+        self._unlimited = "" if bases else "there are no control groups for memory and processes to be had"
         if bases:
             try:
                 self._cgroups = Cgroups(bases, self._owner)
             except OSError as error:
-                bases = {}
-                self._notes.append(f"Control groups can't be used ({error}).")
-        if not bases:
-            self._notes.append(
-                "Memory limits hold only roughly: Python actions get a MemoryError by an address space limit, Node.js "
-                "actions are not limited. Run the node as root on Linux, or use Docker."
-            )
+                self._unlimited = f"control groups can't be used: {error}"
 
     async def _new_template(self) -> Template:
         """Start a template, isolated if that can be had. Raises TemplateError."""
         proxy = str(self._runtimes / "python" / "proxy.py")
         if self._isolate:
-            template = Template(self._python, Setup(proxy=proxy, isolate=True, show=self._shown()))
+            template = Template(self._python, Setup(proxy=proxy, isolate=True, show=self._shown))
             try:
                 await template.start()
             except TemplateError as error:
                 self._isolate = False
-                self._warn(f"namespaces can't be had: {error}")
+                self._shared = f"namespaces can't be had: {error}"
             else:
                 return template
-        elif not self._notes or "boundary" not in self._notes[0]:
-            self._warn("it needs root on Linux for namespaces")
         template = Template(self._python, Setup(proxy=proxy, isolate=False, show=[]))
         await template.start()
         return template
 
-    def _warn(self, why: str) -> None:
-        self._notes.insert(
-            0,
-            f"The process driver is no security boundary here: actions run as the node's own user and can read its "
-            f"files and stop its processes ({why}). Run only code you trust, or use Docker.",
-        )
+    def _look_around(self) -> None:
+        """Find what of the machine a container sees beside the system: interpreters and runtimes, at their own paths.
 
-    def _shown(self) -> list[str]:
-        """What of the machine a container sees beside the system: interpreters and runtimes, at their own paths."""
-        shown = [str(self._runtimes), *_prefixes(self._python)]
+        Blocks. Raises ContainerError if the Python can't be run.
+        """
+        self._shown = [str(self._runtimes), *_prefixes(self._python)]
         if self._node:
-            shown.append(_node_home(Path(self._node).resolve()))
-        return shown
+            self._shown.append(_node_home(Path(self._node).resolve()))
+            self._node_version = _version(self._node)
 
     async def _ready_template(self) -> Template:
         """The template, a new one if it has died. Raises ContainerError."""
@@ -206,96 +199,52 @@ class ProcessDriver:
                 self._template = await self._new_template()
             return self._template
 
-    async def _start(
-        self,
-        template: Template,
-        identity: str,
-        uid: int,
-        spec: ContainerSpec,
-        argv: list[str],
-        group: Group | None,
-        output: Output,
-        gone: Callable[[], None],
-        began: float,
-    ) -> ProcessContainer:
-        """Make the descriptors, fork, wait until it serves. Raises ContainerError with all descriptors closed."""
-        pairs = [socket.socketpair() for _ in range(max(1, spec.concurrency))]
-        out, err, status = os.pipe(), os.pipe(), os.pipe()
-        entrances = group.entrances() if group else []
-        streams = [Stream("stdout", out[0], output), Stream("stderr", err[0], output)]
-        container = ProcessContainer(identity, spec, streams, [ours for ours, _ in pairs], group)
-        theirs = [status[1], out[1], err[1], *(their.fileno() for _, their in pairs), *entrances]
-        created = time.perf_counter()
-        try:
-            number, pid = await template.spawn(
-                Spawn(
-                    name=identity,
-                    memory=spec.memory,
-                    address_space=0 if group or argv else spec.memory << 20,
-                    uid=uid,
-                    own_network=self._network == "none",
-                    argv=argv,
-                    env={**ENVIRONMENT, **spec.env},
-                    sockets=len(pairs),
-                ),
-                theirs,
-                container.ended,
-            )
-        except BaseException:
-            container.dispose()
-            os.close(status[0])
-            raise
-        finally:
-            for descriptor in (status[1], out[1], err[1], *entrances):
-                os.close(descriptor)
-            for _, their in pairs:
-                their.close()
-        forked = time.perf_counter()
-        container.started(template, number, pid, gone)
-        complaint = await _read_all(status[0])
-        if complaint:
-            await container.remove()
-            raise CreateFailed(f"The action's process could not be started: {complaint}")
+    def _make(self, spec: ContainerSpec, output: Output) -> ProcessContainer:
+        """A container with its limits set up, without a process yet. Raises CreateFailed."""
+        if not self._uids:
+            raise CreateFailed(f"This node has {UIDS} containers, the most that the process driver can have.")
+        identity = f"{safe(spec.name)[:150]}-{secrets.token_hex(4)}"
+        group = self._cgroups.make(identity, spec.memory, self._pids) if self._cgroups else None
+        uid = self._uids.pop()
+        container = ProcessContainer(identity, spec, uid, group, output)
         self._containers.add(container)
-        container.forget = lambda gone_one: self._forget(gone_one, uid)
-        ready = time.perf_counter()
-        container.stages = {
-            "create": (created - began) * 1000,
-            "start": (forked - created) * 1000,
-            "ready": (ready - forked) * 1000,
-        }
+        container.forget = self._forget
         return container
 
-    def _forget(self, container: ProcessContainer, uid: int) -> None:
+    async def _start(
+        self, container: ProcessContainer, template: Template, argv: list[str], gone: Callable[[], None], began: float
+    ) -> None:
+        """Fork and wait until it serves. Raises ContainerError."""
+        spec, group = container.spec, container.group
+        spawn = Spawn(
+            name=container.id,
+            memory=spec.memory,
+            address_space=0 if group or argv else spec.memory << 20,
+            uid=container.uid,
+            own_network=self._network == "none",
+            argv=argv,
+            env={**ENVIRONMENT, **spec.env},
+            sockets=container.connections,
+        )
+        theirs = container.hand_out()
+        created = time.perf_counter()
+        try:
+            await container.start(template, spawn, theirs, gone)
+        finally:
+            for descriptor in theirs:
+                os.close(descriptor)
+        forked = time.perf_counter()
+        complaint = await container.ready(READY_LIMIT)
+        if complaint:
+            raise CreateFailed(f"The action's process could not be started: {complaint}")
+        times = (began, created, forked, time.perf_counter())
+        parts = zip(("create", "start", "ready"), times, times[1:], strict=False)
+        container.stages = {name: (after - before) * 1000 for name, before, after in parts}
+
+    def _forget(self, container: ProcessContainer) -> None:
         if container in self._containers:
             self._containers.discard(container)
-            self._uids.append(uid)
-
-
-async def _read_all(descriptor: int) -> str:
-    """What comes through the pipe until its end, which must come within READY_LIMIT; closes it."""
-    loop = asyncio.get_running_loop()
-    os.set_blocking(descriptor, False)
-    done: asyncio.Future[None] = loop.create_future()
-    parts: list[bytes] = []
-
-    def readable() -> None:
-        with contextlib.suppress(BlockingIOError):
-            data = os.read(descriptor, 4096)
-            parts.append(data)
-            if not data and not done.done():
-                done.set_result(None)
-
-    loop.add_reader(descriptor, readable)
-    try:
-        async with asyncio.timeout(READY_LIMIT):
-            await done
-    except TimeoutError:
-        parts.append(f"not ready within {READY_LIMIT:.0f} s".encode())
-    finally:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
-    return b"".join(parts).decode(errors="replace")
+            self._uids.append(container.uid)
 
 
 def _own_python() -> str:

@@ -9,10 +9,10 @@ import signal
 import socket
 from collections.abc import Callable
 
-from containers.cgroup import Group
+from containers.cgroup import GONE_WITHIN, Group
 from containers.client import ActionClient
-from containers.contract import ContainerError, ContainerSpec, Failure, Output, Result
-from containers.template import Template
+from containers.contract import ContainerError, ContainerSpec, CreateFailed, Failure, Output, Result
+from containers.template import Spawn, Template
 
 CHUNK = 65_536
 """Bytes read of one stream a turn of the loop, so that endless printing starves nobody. Also what a pipe holds."""
@@ -54,38 +54,77 @@ class Stream:
 
 
 class ProcessContainer:
-    """A container that is a process. Made by `ProcessDriver.create`, which calls `started` once it serves."""
+    """A container that is a process. `ProcessDriver.create` makes, starts and awaits it."""
 
-    def __init__(
-        self, identity: str, spec: ContainerSpec, streams: list[Stream], sockets: list[socket.socket], group: Group | None
-    ) -> None:
+    def __init__(self, identity: str, spec: ContainerSpec, uid: int, group: Group | None, output: Output) -> None:
         self.id = identity
         self.pid = 0
         self.spec = spec
         self.stages: dict[str, float] = {}
-        self._streams = streams
-        self._sockets = [sock.dup() for sock in sockets]
-        self._clients = [ActionClient.over_socket(sock) for sock in sockets]
-        self._group = group
+        self.uid = uid
+        self.group = group
+        self.connections = 1
+        self.forget: Callable[[ProcessContainer], None] = lambda container: None
+        self._output = output
+        self._streams: list[Stream] = []
+        self._sockets: list[socket.socket] = []
+        self._clients: list[ActionClient] = []
+        self._complaint: list[bytes] = []
         self._template: Template | None = None
         self._number = 0
         self._gone: Callable[[], None] | None = None
         self._exited = asyncio.Event()
         self._removal: asyncio.Task[None] | None = None
         self._kills = 0  # OOM kills already answered for
-        self.forget: Callable[[ProcessContainer], None] = lambda container: None
 
     def __repr__(self) -> str:
         state = "removed" if self._removal else "exited" if self._exited.is_set() else "running"
         return f"<ProcessContainer {self.id} {self.spec.kind} pid {self.pid} {state}>"
 
-    def started(self, template: Template, number: int, pid: int, gone: Callable[[], None]) -> None:
-        """It serves: `number` is what the template calls it."""
-        self._template, self._number, self.pid, self._gone = template, number, pid, gone
+    # Start ------------------------------------------------------------------------------------------------------
+
+    def hand_out(self) -> list[int]:
+        """Make pipes and sockets and keep this side; the other side's in the order of `spawn`, the caller's to close.
+
+        Raises CreateFailed if no descriptors are to be had.
+        """
+        theirs: list[int] = []
+        try:
+            for name, output in (("status", self._keep_complaint), ("stdout", self._output), ("stderr", self._output)):
+                reading, writing = os.pipe()
+                theirs.append(writing)
+                self._streams.append(Stream(name, reading, output))
+            for _ in range(self.connections):
+                ours, their = socket.socketpair()
+                theirs.append(their.detach())
+                self._clients.append(ActionClient.over_socket(ours))
+                self._sockets.append(ours.dup())
+            return theirs + (self.group.entrances() if self.group else [])
+        except OSError as error:
+            for descriptor in theirs:
+                os.close(descriptor)
+            raise CreateFailed(f"No descriptors for a container: {error}") from error
+
+    async def start(self, template: Template, spawn: Spawn, theirs: list[int], gone: Callable[[], None]) -> None:
+        """Fork. Raises TemplateError."""
+        self._number, self.pid = await template.spawn(spawn, theirs, self._ended)
+        self._template, self._gone = template, gone
         if self._exited.is_set():
             self._tell_gone()
 
-    def ended(self, status: int) -> None:
+    async def ready(self, timeout: float) -> str:
+        """Wait until it serves; what went wrong, or nothing."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._streams[0].ended.wait()
+        except TimeoutError:
+            return f"not ready within {timeout:.0f} s"
+        return b"".join(self._complaint).decode(errors="replace")
+
+    def _keep_complaint(self, _: str, data: bytes) -> None:
+        self._complaint.append(data)
+
+    def _ended(self, _: int) -> None:
         """Its processes are gone. What still waits for an answer learns it by the end of the connection."""
         self._exited.set()
         for sock in self._sockets:
@@ -117,8 +156,8 @@ class ProcessContainer:
             result = await client.post(path, body, timeout, limit)
         finally:
             self._clients.append(client)
-        if self._group is not None:
-            kills = self._group.oom_kills()
+        if self.group is not None:
+            kills = self.group.oom_kills()
             if kills > self._kills:
                 self._kills = kills
                 return Failure.MEMORY
@@ -137,11 +176,11 @@ class ProcessContainer:
     async def _freeze(self, frozen: bool) -> None:
         if self._exited.is_set() or self._removal is not None or self._template is None:
             raise ContainerError(f"Container {self.id} has ended.")
-        if self._group is None:
+        if self.group is None:
             await self._template.signal(self._number, signal.SIGSTOP if frozen else signal.SIGCONT)
             return
         try:
-            self._group.freeze(frozen)
+            self.group.freeze(frozen)
         except OSError as error:
             raise ContainerError(f"Container {self.id} could not be {'paused' if frozen else 'resumed'}: {error}") from error
 
@@ -153,20 +192,19 @@ class ProcessContainer:
 
     async def _remove(self) -> None:
         if self._template is not None and not self._exited.is_set():
-            if self._group is not None:
-                with contextlib.suppress(OSError):
-                    self._group.freeze(False)
             await self._template.signal(self._number, signal.SIGKILL)
-            await self._exited.wait()
-        if self._group is not None:
-            await asyncio.to_thread(self._group.remove)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GONE_WITHIN):
+                    await self._exited.wait()
+        if self.group is not None:
+            await asyncio.to_thread(self.group.remove)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_LIMIT):
                 for stream in self._streams:
                     await stream.ended.wait()
-        self.dispose()
+        self._dispose()
 
-    def dispose(self) -> None:
+    def _dispose(self) -> None:
         """Close every descriptor of the node's side."""
         for stream in self._streams:
             stream.close()

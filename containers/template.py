@@ -56,6 +56,15 @@ class Spawn(TypedDict):
     sockets: int
 
 
+class _Report(TypedDict):
+    """`started` (with `pid`) or `exited` (with `status`) of the container `id`."""
+
+    op: str
+    id: int
+    pid: int
+    status: int
+
+
 class Template:
     """One template process. Single use: when `alive` is false make another."""
 
@@ -123,7 +132,9 @@ class Template:
             async with asyncio.timeout(START_LIMIT):
                 await loop.sock_sendall(control, json.dumps({"op": "setup", "node": os.getpid(), **self._setup}).encode())
                 answer = await loop.sock_recv(control, PACKET)
-        packet = json.loads(answer) if answer else {"op": "failed", "text": self._complaint()}
+        if not answer:
+            raise TemplateError(f"{self._executable}: {self._complaint()}")
+        packet = json.loads(answer)
         if packet["op"] != "ready":
             raise TemplateError(f"{self._executable}: {packet['text']}")
         self.isolated = packet["isolated"]
@@ -154,10 +165,18 @@ class Template:
                 await self._send({"op": "spawn", "id": number, **spawn}, descriptors)
                 return number, await self._starts[number]
         except (OSError, TimeoutError) as error:
-            self._ended.pop(number, None)
+            await self._abandon(number)
             raise TemplateError(f"The template process does not answer: {error!r}") from error
+        except asyncio.CancelledError:
+            await self._abandon(number)
+            raise
         finally:
             self._starts.pop(number, None)
+
+    async def _abandon(self, number: int) -> None:
+        """Kill a container whose maker gave up; packets keep their order, so this one finds it forked."""
+        await self.signal(number, signal.SIGKILL)
+        self._ended.pop(number, None)
 
     async def signal(self, number: int, which: int) -> None:
         """Send a signal to a container, if it still lives."""
@@ -193,7 +212,7 @@ class Template:
                 return
             self._handle(json.loads(data))
 
-    def _handle(self, packet: dict[str, int]) -> None:
+    def _handle(self, packet: _Report) -> None:
         number = packet["id"]
         if packet["op"] == "exited":
             ended = self._ended.pop(number, None)

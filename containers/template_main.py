@@ -37,6 +37,8 @@ PACKET = 1 << 18
 MAX_DESCRIPTORS = 250
 """The kernel passes at most 253 in one packet (SCM_MAX_FD)."""
 LINUX = sys.platform == "linux"
+TO_GUARD: dict[int, int] = {signal.SIGKILL: signal.SIGTERM, signal.SIGSTOP: signal.SIGUSR1, signal.SIGCONT: signal.SIGUSR2}
+"""What the guard of a container understands instead of signals that would hit the guard alone."""
 
 
 def load(name: str, path: str) -> ModuleType:
@@ -59,6 +61,7 @@ class Template:
         self.isolated = False
         self.proxy: ModuleType | None = None
         self.isolation: ModuleType | None = None
+        self.guard: ModuleType | None = None
         self.home_pids = -1
         self.self_pidfd = -1
 
@@ -73,7 +76,10 @@ class Template:
                 os._exit(1)
             self.self_pidfd = os.pidfd_open(os.getpid())
         self.proxy = load("proxy", packet["proxy"])
-        if packet["isolate"]:
+        self.proxy.preload()
+        if not packet["isolate"]:
+            self.guard = load("guard", str(Path(__file__).with_name("guard.py")))
+        else:
             assert self.isolation is not None
             self.home_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
             self.isolation.enter_root(packet["show"])
@@ -138,7 +144,9 @@ class Template:
         for pid, known in self.children.items():
             if known == number:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, which) if self.isolated else os.killpg(pid, which)
+                    os.kill(pid, which if self.isolated else TO_GUARD[which])
+                    if not self.isolated:  # the action can stop its guard
+                        os.kill(pid, signal.SIGCONT)
 
     def close(self) -> None:
         """Kill what is left and wait for it."""
@@ -184,7 +192,7 @@ class Template:
         try:
             sockets = self.enter(packet, descriptors)
             self.run(packet, sockets, status)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the node hears it and the child ends
             with contextlib.suppress(OSError):
                 os.write(status, f"{type(error).__name__}: {error}".encode()[:4000])
             os._exit(1)
@@ -197,6 +205,8 @@ class Template:
             os.write(cgroup, b"0")
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        if self.guard is not None:
+            self.under_guard(self.guard)
         os.setsid()
         null = os.open("/dev/null", os.O_RDWR)
         os.dup2(null, 0)
@@ -215,6 +225,21 @@ class Template:
             os.close(self.self_pidfd)
         return sockets
 
+    def under_guard(self, guard: ModuleType) -> None:
+        """Fork once more: this process stands guard and never returns, its child goes on as the action."""
+        if self.isolation is not None:
+            self.isolation.prctl(self.isolation.PR_SET_CHILD_SUBREAPER, 1)
+            self.isolation.die_with(self.self_pidfd, signal.SIGTERM)
+            os.close(self.self_pidfd)
+            self.self_pidfd = os.pidfd_open(os.getpid())
+        signal.pthread_sigmask(signal.SIG_BLOCK, guard.HEARD)
+        action = os.fork()
+        if action:
+            keep_open({0, 1, 2})
+            status = guard.watch(action)
+            os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, guard.HEARD)
+
     def run(self, packet: dict[str, Any], sockets: list[int], status: int) -> None:
         """Serve with the proxy, or become the given program."""
         if packet["argv"]:
@@ -224,13 +249,16 @@ class Template:
             argv = [part.replace("{fd}", str(sockets[0])) for part in packet["argv"]]
             os.execve(argv[0], argv, packet["env"])
         os.close(status)
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - the template's are of its own streams
+        sys.stderr = open(2, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115
+        vars(sys).update(__stdout__=sys.stdout, __stderr__=sys.stderr)
         assert self.proxy is not None
         code = 0
         try:
-            self.proxy.serve_connection(socket.socket(fileno=sockets[0]))
+            code = self.proxy.serve_connection(socket.socket(fileno=sockets[0]))
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - goes to the action's stderr
             sys.excepthook(*sys.exc_info())
             code = 1
         with contextlib.suppress(OSError, ValueError):
@@ -255,7 +283,7 @@ def main(descriptor: int) -> None:
     packet = json.loads(template.control.recv(PACKET))
     try:
         template.setup(packet)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - goes to the node
         template.send(op="failed", text=f"{type(error).__name__}: {error}")
         return
     template.send(op="ready", isolated=template.isolated, python=sys.version.split()[0])

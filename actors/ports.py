@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from msgspec import Struct
+from msgspec import Raw
 
-from messages.action import Executable
-from messages.events import AnyEvent
+from messages.commands import Start
+from messages.events import AnyEvent, Finished
+from messages.lifecycle import Stage
 from messages.wire import ActivationMessage, ActivationRecord
 
 Reply = Callable[[Any], None]
@@ -38,8 +39,25 @@ class Clock(Protocol):
         """Call back once, on the loop."""
 
 
+class Live(Protocol):
+    """A live activation as the journal tells it: `counted` attempts, `starts` in all, `finished` once it has ended."""
+
+    message: Raw
+    stage: Stage
+    starts: int
+    counted: int
+    died_alone: bool
+    alone: bool
+    replay: str
+    finished: Finished | None
+
+
 class JournalPort(Protocol):
     """This node's stream."""
+
+    @property
+    def live(self) -> Mapping[str, Live]:
+        """What is accepted and not yet both recorded and acknowledged, in order of acceptance. Only durable events count."""
 
     def append(self, event: AnyEvent, done: Callable[[], None] | None = None, *, lazy: bool = False) -> None:
         """Journal an event; `done` is called when it is durable. `lazy`: losing it costs only a repeat."""
@@ -51,7 +69,7 @@ class JournalPort(Protocol):
 class ContainerPort(Protocol):
     """Containers by number (`cid`). Answers are commands of `messages.commands`: Created, NotCreated, Called, Removed."""
 
-    def create(self, cid: int, kind: str, image: str, memory: int, concurrency: int, user_image: bool, reply: Reply) -> None:
+    def create(self, cid: int, what: Start, reply: Reply) -> None:
         """Created or NotCreated; its output goes to the log reader, its unexpected end is told as Died."""
 
     def call(self, cid: int, path: str, run_id: str, body: bytes, timeout: float, reply: Reply) -> None:
@@ -77,15 +95,8 @@ class RecordPort(Protocol):
 class ActionPort(Protocol):
     """The store of actions, seen from an invoker."""
 
-    def fetch(self, message: ActivationMessage, reply: Callable[[Executable | FetchFailed], None]) -> None:
-        """The runnable action that a message names."""
-
-
-class FetchFailed(Struct, frozen=True):
-    """The action can't be run: the status code and text of its error record."""
-
-    status_code: int
-    error: str
+    def fetch(self, message: ActivationMessage, reply: Reply) -> None:
+        """Fetched: the runnable action that a message names, and its caller's key, which the journal never has."""
 
 
 class AnswerPort(Protocol):

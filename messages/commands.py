@@ -1,4 +1,7 @@
-"""What actors tell each other, and what I/O tells them. Durations in ms unless said; `cid` numbers a container of this process."""
+"""What actors tell each other, and what I/O tells them.
+
+Durations in ms unless said; `cid` numbers a container of this process.
+"""
 
 from __future__ import annotations
 
@@ -56,20 +59,17 @@ class AcceptedDurable(Command, frozen=True):
 
 
 class Fetched(Command, frozen=True):
-    """The action that an activation runs, or why it can't be run (status code and text)."""
+    """The action that an activation runs, or why it can't be run (status code and text); and the caller's `authkey`."""
 
     activation_id: str
     action: Executable | None
+    authkey: dict[str, Any] = {}
     status_code: int = 0
     error: str = ""
 
 
 class Drain(Command, frozen=True):
     """Accept nothing more; tell when nothing runs or waits."""
-
-
-class Tick(Command, frozen=True):
-    """Time to look at what only time changes: idle containers, starved jobs."""
 
 
 # --- between ActivationRouter and ContainerProxy ----------------------------------------------------------------------
@@ -117,11 +117,29 @@ class Remove(Command, frozen=True):
     """Destroy the container; it has no active run."""
 
 
-class Up(Command, frozen=True):
-    """The container is created and empty. Stages in ms."""
+class Abandon(Command, frozen=True):
+    """Destroy the container whatever it does; its runs are forgotten, not ended."""
+
+
+class Orphaned(Command, frozen=True):
+    """The container of a proxy that failed is gone; these jobs were in it."""
 
     cid: int
+    jobs: list[str]
+
+
+class Up(Command, frozen=True):
+    """The container is created and empty: its id, and stages in ms."""
+
+    cid: int
+    container: str
     stages: dict[str, float]
+
+
+class Ready(Command, frozen=True):
+    """The container is initialised: it may take as many runs at a time as its action allows."""
+
+    cid: int
 
 
 class StartFailed(Command, frozen=True):
@@ -140,6 +158,13 @@ class Free(Command, frozen=True):
     activation_id: str
     run_ms: float
     init_ms: float
+
+
+class Released(Command, frozen=True):
+    """A run has ended in a container that is lost."""
+
+    cid: int
+    activation_id: str
 
 
 class Returned(Command, frozen=True):
@@ -229,12 +254,16 @@ class LogsBegin(Command, frozen=True):
 
 
 class LogsEnd(Command, frozen=True):
-    """The run has been answered: collect until both sentinels, bounded; `wait` False: take what is there."""
+    """The run has been answered: collect until both sentinels, bounded; `wait` False: take what is there.
+
+    `failed`: it ended as a developer error. `proxy`: who is told when the collection ends, beside the ResultWriter.
+    """
 
     cid: int
     activation_id: str
     wait: bool
     failed: bool
+    proxy: Any
 
 
 class LogsForget(Command, frozen=True):
@@ -250,6 +279,10 @@ class Logs(Command, frozen=True):
     activation_id: str
     lines: list[str]
     intact: bool
+
+
+class LogsReset(Command, frozen=True):
+    """The log reader was restarted and knows nothing of what it was collecting."""
 
 
 # --- ResultWriter -----------------------------------------------------------------------------------------------------

@@ -23,4 +23,4 @@ class UnknownEvent(CoreError):
     """The journal was written by a newer release."""
 
     def __init__(self, kind: str, version: int) -> None:
-        super().__init__(f"the journal holds event {kind!r} version {version}, which this release does not know: upgrade rewhisk")
+        super().__init__(f"the journal holds event {kind!r} version {version}, unknown to this release: upgrade rewhisk")

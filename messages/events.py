@@ -98,15 +98,17 @@ class Claimed(Event, frozen=True, tag="claim"):
 
 
 class LiveEntry(Struct, frozen=True, omit_defaults=True):
-    """One live activation in a snapshot: numbers of the documents that hold its events, attempts that count so far.
+    """One live activation in a snapshot: numbers of the documents that hold its events, and what claims made of it.
 
-    `running`: code had started at the snapshot and no claim followed, so that the next unclean one counts it.
+    `attempts` that count so far; `running`: code had started and no claim followed, so that the next unclean one counts it;
+    `died_alone`: the last attempt that counts ran with nothing beside it.
     """
 
     id: str
     docs: list[int]
     attempts: int = 0
     running: bool = False
+    died_alone: bool = False
 
 
 class Snapshot(Event, frozen=True, tag="snapshot"):

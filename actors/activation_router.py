@@ -1,0 +1,451 @@
+"""ActivationRouter: the one door for work. Accepts it durably, finds its action, places it by the pool's plan.
+
+New work (`Invoke`) and work of an earlier process (`Resume`) take the same way; only the journaling of `accepted` is not
+repeated. ROUTE is the table of an activation's way through here. The pool decides, this actor carries its decisions out.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import Enum
+from functools import partial
+from typing import ClassVar
+
+import msgspec
+from msgspec import Raw
+from thespian.actors import ActorAddress, ChildActorExited, WakeupMessage
+
+from actors import endings
+from actors.base import NodeActor, Progress, Services, step
+from actors.container_proxy import ContainerProxy
+from actors.pool import Assign, Create, Pool, Waiting
+from actors.system import Restarted
+from messages.action import Executable
+from messages.commands import (
+    Abandon,
+    AcceptedDurable,
+    Completed,
+    Drain,
+    Ended,
+    Fetched,
+    Free,
+    Gone,
+    Invoke,
+    Job,
+    LogsReset,
+    Lost,
+    Orphaned,
+    Ready,
+    Released,
+    Remove,
+    Resume,
+    Returned,
+    Run,
+    Start,
+    StartFailed,
+    Up,
+)  # fmt: skip
+from messages.events import Accepted
+from messages.wire import ActivationMessage, ActivationRecord, decode_message, encode
+
+DRAINING = "The node is draining: it accepts no new work."
+FULL = "The node has as much unfinished work as it may hold."
+STALLED = "The node's store does not answer: nothing can be accepted."
+
+
+class Route(Enum):
+    """Where an activation is on its way through the router."""
+
+    ARRIVED = "arrived"
+    ACCEPTING = "accepting"
+    FETCHING = "fetching"
+    QUEUED = "queued"
+    PLACED = "placed"
+    ENDING = "ending"
+    OVER = "over"
+
+
+ROUTE: dict[Route, dict[str, Route]] = {
+    Route.ARRIVED: {"journal": Route.ACCEPTING, "resume": Route.FETCHING},
+    Route.ACCEPTING: {"durable": Route.FETCHING, "completed": Route.OVER},
+    Route.FETCHING: {"fetched": Route.QUEUED, "fail": Route.ENDING, "completed": Route.OVER},
+    Route.QUEUED: {"place": Route.PLACED, "fail": Route.ENDING, "completed": Route.OVER},
+    Route.PLACED: {"return": Route.QUEUED, "fail": Route.ENDING, "completed": Route.OVER},
+    Route.ENDING: {"completed": Route.OVER},
+    Route.OVER: {},
+}
+
+
+class Routed:
+    """One activation here. `attempts` count for the poison rule, `starts` are all, `returns` those whose code didn't run."""
+
+    __slots__ = ("action", "alone", "attempts", "message", "returns", "since", "starts", "state", "tries")
+
+    def __init__(self, message: ActivationMessage, action: Executable | None = None) -> None:
+        self.message = message
+        self.action = action
+        self.attempts = 0
+        self.starts = 0
+        self.alone = False
+        self.returns = 0
+        self.tries = 0
+        self.since = 0.0
+        self.state = Route.ARRIVED
+
+
+class ActivationRouter(NodeActor):
+    """One per node."""
+
+    def __init__(self, services: Services, pool: Pool) -> None:
+        super().__init__(services)
+        self.pool = pool
+        self.routed: dict[str, Routed] = {}
+        self.ended: dict[str, float] = {}
+        self.proxies: dict[int, ActorAddress] = {}
+        self.wakeup_at: float | None = None
+        self.draining = False
+        self.abandoned: set[ActorAddress] = set()
+        """Proxies of an instance of this router that failed; nothing is placed until they are gone."""
+
+    def __repr__(self) -> str:
+        return f"<ActivationRouter {len(self.routed)} live {self.pool!r}>"
+
+    # Accepting ----------------------------------------------------------------------------------------------------
+
+    def on_invoke(self, message: Invoke) -> None:
+        """Refuse it for certain, join it to the same id, or journal that it is accepted."""
+        activation_id = message.message.activation_id
+        if activation_id in self.routed:
+            return
+        if activation_id in self.ended:
+            self._answer_from_store(message.message)
+            return
+        without_key = msgspec.structs.replace(message.message, user=msgspec.structs.replace(message.message.user, authkey={}))
+        body = encode(without_key)
+        refusal = self._refusal(len(body))
+        if refusal is not None:
+            self.services.answers.refused(activation_id, *refusal)
+            return
+        routed = self._enter(Routed(message.message, message.action))
+        self._step(routed, "journal")
+        event = Accepted(activation_id, Raw(body), self.services.clock.wall_ms(), message.topic, message.offset)
+        self.services.journal.append(event, self.told(AcceptedDurable(activation_id)))
+
+    def _refusal(self, size: int) -> tuple[str, int] | None:
+        rules = self.services.rules
+        if self.draining:
+            return DRAINING, 503
+        if len(self.services.journal.live) >= rules.live_bound:
+            return FULL, 503
+        if size > rules.largest:
+            return f"The invocation is larger than allowed: {size} > {rules.largest} bytes.", 413
+        return None if self.services.journal.prompt() else (STALLED, 503)
+
+    def _answer_from_store(self, message: ActivationMessage) -> None:
+        def found(record: ActivationRecord | None) -> None:
+            if record is not None:
+                self.services.answers.finished(message.activation_id, record)
+
+        self.services.records.lookup(message.user.namespace.name, message.activation_id, found)
+
+    def _enter(self, routed: Routed) -> Routed:
+        self.routed[routed.message.activation_id] = routed
+        now = self.services.clock.wall_ms()
+        namespace = routed.message.user.namespace.name
+        self.services.board[routed.message.activation_id] = Progress(namespace, "queued", now, 0)
+        return routed
+
+    def on_accepted_durable(self, message: AcceptedDurable) -> None:
+        """Only now may it be answered for, and looked at."""
+        self.services.answers.accepted(message.activation_id)
+        routed = self.routed.get(message.activation_id)
+        if routed is None:
+            self._resume_live(message.activation_id)
+            return
+        self._step(routed, "durable")
+        self._fetch(routed)
+
+    def on_resume(self, message: Resume) -> None:
+        """Accepted by an earlier process: the same way from here on."""
+        routed = self._enter(Routed(message.message))
+        routed.attempts, routed.starts, routed.alone = message.attempts, message.starts, message.alone
+        self._step(routed, "resume")
+        self._fetch(routed)
+
+    # Queueing -----------------------------------------------------------------------------------------------------
+
+    def _fetch(self, routed: Routed) -> None:
+        if routed.action is not None:
+            self._queue(routed)
+        else:
+            self.services.actions.fetch(routed.message, self.reply)
+
+    def on_fetched(self, message: Fetched) -> None:
+        """The action is known, or why it can't be run."""
+        routed = self.routed.get(message.activation_id)
+        if routed is None or routed.state is not Route.FETCHING:
+            return
+        if message.action is None:
+            self._fail(routed, message.status_code, message.error)
+            return
+        routed.action = message.action
+        if message.authkey:
+            user = msgspec.structs.replace(routed.message.user, authkey=message.authkey)
+            routed.message = msgspec.structs.replace(routed.message, user=user)
+        self._queue(routed)
+
+    def _queue(self, routed: Routed) -> None:
+        action, now = routed.action, self.services.clock.monotonic()
+        assert action is not None
+        if not self.pool.fits(action.limits.memory):
+            self._fail(routed, 3, endings.too_large(action.limits.memory, self.pool.settings.memory))
+            return
+        age, limit = self.services.clock.wall_ms() - routed.message.start, self.services.rules.max_age
+        if limit is not None and age > limit * 1000 and not routed.starts:
+            self._fail(routed, 3, endings.too_old(age, limit))
+            return
+        self._step(routed, "fetched")
+        routed.since = now
+        self._wait(routed)
+
+    def _wait(self, routed: Routed) -> None:
+        action = routed.action
+        assert action is not None
+        self.pool.add(
+            Waiting(
+                id=routed.message.activation_id,
+                namespace=routed.message.user.namespace.name,
+                key=action.key,
+                kind=action.kind,
+                image=action.image,
+                memory=action.limits.memory,
+                concurrency=action.limits.concurrency,
+                user_image=action.user_image,
+                alone=routed.alone,
+                since=routed.since,
+            )
+        )
+        self._plan()
+
+    # Carrying out the plan ----------------------------------------------------------------------------------------
+
+    def _plan(self) -> None:
+        if self.abandoned:
+            return
+        now = self.services.clock.monotonic()
+        for decision in self.pool.plan(now):
+            if isinstance(decision, Assign):
+                self._place(decision)
+            elif isinstance(decision, Create):
+                self._create(decision)
+            else:
+                self.send(self.proxies[decision.cid], Remove())
+        self._wake_later(self.pool.next_wakeup(now), now)
+
+    def _wake_later(self, at: float | None, now: float) -> None:
+        if at is not None and (self.wakeup_at is None or at < self.wakeup_at):
+            self.wakeup_at = at
+            self.wakeupAfter(timedelta(seconds=max(0.0, at - now)))
+
+    def on_wakeup(self, message: WakeupMessage) -> None:
+        """What only time changes: idle containers, starved jobs, creations that had failed."""
+        self.wakeup_at = None
+        self._plan()
+
+    def _place(self, decision: Assign) -> None:
+        routed = self.routed[decision.id]
+        self._step(routed, "place")
+        attempt = routed.attempts + 1
+        action = routed.action
+        assert action is not None
+        progress = self.services.board[decision.id]
+        progress.state, progress.since, progress.attempt = "running", self.services.clock.wall_ms(), routed.starts + 1
+        job = Job(routed.message, action, attempt, routed.starts, routed.alone, routed.since)
+        self.send(self.proxies[decision.cid], Run(job, self._may_run_ahead(routed)))
+        self.services.instrument("placed", {"job": job, "cid": decision.cid, "start": decision.start})
+
+    def _may_run_ahead(self, routed: Routed) -> bool:
+        """Run-ahead: first attempt, `replay: rerun`, the store prompt, and no unclean start a minute ago."""
+        assert routed.action is not None
+        return (
+            routed.starts == 0
+            and not routed.alone
+            and routed.action.replay == "rerun"
+            and self.services.clock.monotonic() >= self.services.run_ahead_from
+            and self.services.journal.prompt()
+        )
+
+    def _create(self, decision: Create) -> None:
+        proxy = self.createActor(partial(ContainerProxy, self.services, decision.cid))
+        self.proxies[decision.cid] = proxy
+        start = Start(decision.kind, decision.image, decision.memory, decision.concurrency, decision.user_image)
+        self.send(proxy, start)
+
+    # What proxies say ---------------------------------------------------------------------------------------------
+
+    def on_up(self, message: Up) -> None:
+        """A container is created."""
+        self.pool.up(message.cid, self.services.clock.monotonic())
+        self.services.instrument("up", {"cid": message.cid, "container": message.container, "stages": message.stages})
+        self._plan()
+
+    def on_ready(self, message: Ready) -> None:
+        """A container is initialised."""
+        self.pool.initialized(message.cid)
+        self._plan()
+
+    def on_start_failed(self, message: StartFailed) -> None:
+        """End the jobs that can't have a container; others wait for the next try."""
+        waiting = self.pool.waiting_for(message.cid)
+        self.pool.lost(message.cid)
+        self._gone(message.cid)
+        self.services.instrument("start failed", {"cid": message.cid, "error": message.error})
+        for position, activation_id in enumerate(waiting):
+            routed = self.routed[activation_id]
+            routed.tries += position == 0
+            if message.permanent or routed.tries >= self.services.rules.create_tries:
+                self.pool.cancel(activation_id)
+                self._fail(routed, message.status_code, message.error)
+        self._plan()
+
+    def on_free(self, message: Free) -> None:
+        """A run is over, its container healthy."""
+        now = self.services.clock.monotonic()
+        self.pool.free(message.cid, message.activation_id, message.run_ms, message.init_ms, now)
+        self._plan()
+
+    def on_released(self, message: Released) -> None:
+        """A run is over, its container lost."""
+        self.pool.release(message.cid, message.activation_id)
+        self._plan()
+
+    def on_returned(self, message: Returned) -> None:
+        """Its code did not run: place it again, unless that has happened too often."""
+        self.pool.release(message.cid, message.job.activation_id)
+        self._again(message.job.activation_id)
+        self._plan()
+
+    def _again(self, activation_id: str) -> None:
+        routed = self.routed.get(activation_id)
+        if routed is None or routed.state is not Route.PLACED:
+            return
+        routed.returns += 1
+        if routed.returns >= self.services.rules.run_tries:
+            self._fail(routed, 3, endings.NO_RESOURCES)
+            return
+        self._step(routed, "return")
+        self._wait(routed)
+
+    def on_lost(self, message: Lost) -> None:
+        """A container takes no more work."""
+        self.pool.lost(message.cid)
+        self._plan()
+
+    def on_gone(self, message: Gone) -> None:
+        """Its memory is free."""
+        if message.cid not in self.proxies:
+            return
+        self._gone(message.cid)
+        self._plan()
+
+    def _gone(self, cid: int) -> None:
+        self.pool.gone(cid)
+        self.proxies.pop(cid, None)
+
+    def on_logs_reset(self, message: LogsReset) -> None:
+        """The log reader starts anew: every proxy must know."""
+        for proxy in self.proxies.values():
+            self.send(proxy, message)
+
+    # Ends ---------------------------------------------------------------------------------------------------------
+
+    def _fail(self, routed: Routed, status_code: int, error: str) -> None:
+        self._step(routed, "fail")
+        now = self.services.clock.wall_ms()
+        finished = endings.failed(routed.message, routed.action, status_code, error, now, max(1, routed.starts))
+        self.send(self.services.directory.writer, Ended(routed.message, finished, []))
+
+    def on_completed(self, message: Completed) -> None:
+        """It has ended: what is left of it is the id, to know a duplicate by."""
+        routed = self.routed.pop(message.activation_id, None)
+        self.services.board.pop(message.activation_id, None)
+        now = self.services.clock.monotonic()
+        self.ended[message.activation_id] = now
+        while self.ended and next(iter(self.ended.values())) < now - self.services.rules.remember:
+            del self.ended[next(iter(self.ended))]
+        if routed is not None:
+            self._step(routed, "completed")
+
+    def on_drain(self, message: Drain) -> None:
+        """Accept nothing more; what is live goes on."""
+        self.draining = True
+
+    # Supervision --------------------------------------------------------------------------------------------------
+
+    def on_child_exited(self, message: ChildActorExited) -> None:
+        """A proxy failed by a bug: its container goes, its jobs are placed again when it is gone."""
+        if message.childAddress in self.abandoned:
+            self.abandoned.discard(message.childAddress)
+            self._resume_all()
+            return
+        cid = next((cid for cid, proxy in self.proxies.items() if proxy == message.childAddress), None)
+        if cid is None:
+            return
+        del self.proxies[cid]
+        jobs = self.pool.lost(cid)
+
+        def removed(_: object) -> None:
+            self.reply(Orphaned(cid, jobs))
+
+        self.services.containers.remove(cid, removed)
+
+    def on_orphaned(self, message: Orphaned) -> None:
+        """The failed proxy's container is gone."""
+        self.pool.gone(message.cid)
+        for activation_id in message.jobs:
+            self.pool.release(message.cid, activation_id)
+            self._again(activation_id)
+        self._plan()
+
+    def on_restarted(self, message: Restarted) -> None:
+        """A bug ended the instance before: what the journal has unfinished is taken up again."""
+        self.abandoned = set(message.children)
+        for proxy in message.children:
+            self.send(proxy, Abandon())
+        self._resume_all()
+
+    def _resume_all(self) -> None:
+        """Once nothing of the instance before runs any more."""
+        if not self.abandoned:
+            for activation_id in list(self.services.journal.live):
+                self._resume_live(activation_id)
+
+    def _resume_live(self, activation_id: str) -> None:
+        live = self.services.journal.live.get(activation_id)
+        if live is not None and live.finished is None and activation_id not in self.routed:
+            self.on_resume(Resume(decode_message(live.message), live.counted, live.starts, live.alone))
+
+    def _step(self, routed: Routed, event: str) -> None:
+        routed.state = step(ROUTE, "activation", routed.message.activation_id, routed.state, event)
+
+    HANDLERS: ClassVar = {
+        Invoke: on_invoke,
+        AcceptedDurable: on_accepted_durable,
+        Resume: on_resume,
+        Fetched: on_fetched,
+        Up: on_up,
+        Ready: on_ready,
+        StartFailed: on_start_failed,
+        Free: on_free,
+        Released: on_released,
+        Returned: on_returned,
+        Lost: on_lost,
+        Gone: on_gone,
+        LogsReset: on_logs_reset,
+        Completed: on_completed,
+        Drain: on_drain,
+        Orphaned: on_orphaned,
+        ChildActorExited: on_child_exited,
+        WakeupMessage: on_wakeup,
+        Restarted: on_restarted,
+    }

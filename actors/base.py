@@ -1,0 +1,121 @@
+"""What all actors of the node share: dispatch by a table, and the services that they are given.
+
+An actor is synchronous: one message in, state changed, messages and events out. `HANDLERS` maps a message's type to the
+method that takes it; `supervision` says what follows a bug in it (`restart`: a new instance under the same address, told
+`Restarted`; `stop`: the actor ends and its parent is told).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
+from typing import Any, ClassVar, TypeVar
+
+from thespian.actors import Actor, ActorAddress, ActorExitRequest
+
+from actors.ports import ActionPort, AnswerPort, Clock, ContainerPort, Instrument, JournalPort, RecordPort
+from messages.errors import IllegalTransition
+
+
+@dataclass(slots=True)
+class Progress:
+    """What anybody may know of an unfinished activation: queued, starting, running; since when (epoch ms), which attempt."""
+
+    namespace: str
+    state: str
+    since: int
+    attempt: int
+
+
+@dataclass(slots=True)
+class Rules:
+    """Settings of the core. Seconds unless said; the numbers are judgement, short in tests."""
+
+    live_bound: int = 20_000
+    """Accepted and unfinished activations, above which new ones are refused with 503."""
+    largest: int = 6_000_000
+    """Bytes of a message, above which it is refused at the border: a store's document has to hold it."""
+    remember: float = 600.0
+    """How long an ended activation is known from memory, to recognise a duplicate."""
+    result_limit: int = 1_048_576
+    """Bytes of a result; upstream's `whisk.activation.payload`."""
+    log_wait: float = 2.0
+    """How long the log reader waits for the next line before it gives up on the sentinels; upstream's 2 s."""
+    create_tries: int = 3
+    """Failed creations, after which a job ends with an error record."""
+    run_tries: int = 5
+    """Containers that may be lost before a job's code ran, after which it ends with an error record."""
+    alone_from: int = 3
+    """The attempt from which on an activation runs alone on the node."""
+    max_age: float | None = None
+    """Work older than this when it would start is ended with a record that says so."""
+
+
+@dataclass(slots=True)
+class Directory:
+    """Addresses of the actors that there is one of; they outlive restarts."""
+
+    router: ActorAddress | None = None
+    writer: ActorAddress | None = None
+    reader: ActorAddress | None = None
+
+
+@dataclass(slots=True)
+class Services:
+    """All that an actor gets from outside."""
+
+    clock: Clock
+    journal: JournalPort
+    containers: ContainerPort
+    records: RecordPort
+    actions: ActionPort
+    answers: AnswerPort
+    tell: Callable[[ActorAddress, object], None]
+    instrument: Instrument
+    rules: Rules
+    process_start: int = 0
+    """Epoch ms when this process began: a transaction older than that may be a duplicate of an earlier one's."""
+    run_ahead_from: float = 0.0
+    """Monotonic seconds before which every `started` is a barrier: the minute after an unclean start."""
+    directory: Directory = field(default_factory=Directory)
+    board: dict[str, Progress] = field(default_factory=dict)
+
+
+class NodeActor(Actor):  # type: ignore[misc]
+    """Base of the node's actors."""
+
+    supervision: ClassVar[str] = "restart"
+    HANDLERS: ClassVar[dict[type, Callable[..., None]]] = {}
+
+    def __init__(self, services: Services) -> None:
+        super().__init__()
+        self.services = services
+
+    def receiveMessage(self, message: object, sender: ActorAddress) -> None:  # noqa: N802 - Thespian's name
+        """Look the handler up and call it. Raises IllegalTransition for a message this actor doesn't know."""
+        handler = self.HANDLERS.get(type(message))
+        if handler is not None:
+            handler(self, message)
+        elif not isinstance(message, ActorExitRequest):
+            raise IllegalTransition("actor", type(self).__name__, "any", type(message).__name__)
+
+    def reply(self, message: object) -> None:
+        """Tell this actor, from I/O."""
+        self.services.tell(self.myAddress, message)
+
+    def told(self, message: object) -> Callable[[], None]:
+        """A callback that tells this actor `message`."""
+        return partial(self.services.tell, self.myAddress, message)
+
+
+S = TypeVar("S", bound=Enum)
+
+
+def step(table: dict[S, dict[str, S]], machine: str, who: Any, state: S, event: str) -> S:
+    """The next state by a transition table. Raises IllegalTransition."""
+    try:
+        return table[state][event]
+    except KeyError:
+        raise IllegalTransition(machine, str(who), state.value, event) from None

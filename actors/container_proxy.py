@@ -1,0 +1,414 @@
+"""ContainerProxy: one per container. Creates it, initialises it with its first run, runs jobs, removes it.
+
+Two machines, each a table. CONTAINER is the container's life; RUN that of one activation in it (more than one at a time if
+the action's `concurrency` allows). Rules:
+
+* `started` is journaled before any user code of the activation runs (`/init` runs user code too); it is durable before,
+  unless the router allows run-ahead.
+* Whatever ends a run, its `Ended` goes to the ResultWriter exactly once, or the job goes back to the router (`Returned`)
+  because its code certainly did not run.
+* A container that failed takes no further run; it is removed when its last run is over, and its memory counts until then.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import ClassVar
+
+from thespian.actors import ActorExitRequest
+
+from actors.base import NodeActor, Services, step
+from containers import outcome, payload
+from containers.logs import ISSUE
+from messages.commands import (
+    Abandon,
+    Called,
+    Created,
+    Died,
+    Ended,
+    Free,
+    Gone,
+    Job,
+    Logs,
+    LogsBegin,
+    LogsEnd,
+    LogsForget,
+    LogsReset,
+    Lost,
+    NotCreated,
+    Ready,
+    Released,
+    Remove,
+    Removed,
+    Returned,
+    Run,
+    Start,
+    StartedDurable,
+    StartFailed,
+    Up,
+)  # fmt: skip
+from messages.events import Finished, Started
+from messages.wire import Response
+
+MB = 1024 * 1024
+
+
+class Container(Enum):
+    """States of the container."""
+
+    NEW = "new"
+    STARTING = "starting"
+    STARTED = "started"
+    INITIALIZING = "initializing"
+    READY = "ready"
+    RUNNING = "running"
+    FAILING = "failing"
+    REMOVING = "removing"
+    GONE = "gone"
+
+
+CONTAINER: dict[Container, dict[str, Container]] = {
+    Container.NEW: {"start": Container.STARTING, "abandon": Container.GONE},
+    Container.STARTING: {
+        "created": Container.STARTED,
+        "not created": Container.GONE,
+        "abandon": Container.REMOVING,
+    },
+    Container.STARTED: {
+        "run": Container.INITIALIZING,
+        "remove": Container.REMOVING,
+        "died": Container.REMOVING,
+        "abandon": Container.REMOVING,
+    },
+    Container.INITIALIZING: {
+        "initialized": Container.RUNNING,
+        "lost": Container.FAILING,
+        "died": Container.INITIALIZING,
+        "abandon": Container.REMOVING,
+    },
+    Container.RUNNING: {
+        "run": Container.RUNNING,
+        "freed": Container.RUNNING,
+        "idle": Container.READY,
+        "lost": Container.FAILING,
+        "died": Container.RUNNING,
+        "abandon": Container.REMOVING,
+    },
+    Container.READY: {
+        "run": Container.RUNNING,
+        "remove": Container.REMOVING,
+        "died": Container.REMOVING,
+        "abandon": Container.REMOVING,
+    },
+    Container.FAILING: {
+        "run": Container.FAILING,
+        "freed": Container.FAILING,
+        "idle": Container.REMOVING,
+        "lost": Container.FAILING,
+        "died": Container.FAILING,
+        "abandon": Container.REMOVING,
+    },
+    Container.REMOVING: {
+        "created": Container.REMOVING,
+        "not created": Container.REMOVING,
+        "run": Container.REMOVING,
+        "remove": Container.REMOVING,
+        "died": Container.REMOVING,
+        "abandon": Container.REMOVING,
+        "removed": Container.GONE,
+    },
+    Container.GONE: {},
+}
+
+
+class Phase(Enum):
+    """States of one run."""
+
+    JOURNALING = "journaling"
+    INITIALIZING = "initializing"
+    RUNNING = "running"
+    COLLECTING = "collecting"
+    OVER = "over"
+
+
+RUN: dict[Phase, dict[str, Phase]] = {
+    Phase.JOURNALING: {"init": Phase.INITIALIZING, "run": Phase.RUNNING},
+    Phase.INITIALIZING: {"run": Phase.RUNNING, "ended": Phase.COLLECTING, "returned": Phase.OVER},
+    Phase.RUNNING: {"ended": Phase.COLLECTING, "returned": Phase.OVER},
+    Phase.COLLECTING: {"collected": Phase.OVER},
+    Phase.OVER: {},
+}
+
+
+class ActiveRun:
+    """One activation in the container. Times in ms; `start` is epoch ms of the first call."""
+
+    __slots__ = ("healthy", "init_ms", "job", "phase", "run_ms", "start")
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.phase = Phase.JOURNALING
+        self.start = 0
+        self.init_ms: float | None = None
+        self.run_ms = 0.0
+        self.healthy = True
+
+
+class ContainerProxy(NodeActor):
+    """One container."""
+
+    supervision = "stop"
+
+    def __init__(self, services: Services, cid: int) -> None:
+        super().__init__(services)
+        self.cid = cid
+        self.state = Container.NEW
+        self.container = ""
+        self.initialized = False
+        self.runs: dict[str, ActiveRun] = {}
+
+    def __repr__(self) -> str:
+        return f"<ContainerProxy {self.cid} {self.state.value} [{', '.join(r.phase.value for r in self.runs.values())}]>"
+
+    # Creating -----------------------------------------------------------------------------------------------------
+
+    def on_start(self, message: Start) -> None:
+        """Ask the driver for the container."""
+        self._step("start")
+        self.services.containers.create(self.cid, message, self.reply)
+
+    def on_created(self, message: Created) -> None:
+        """It is up and empty."""
+        self._step("created")
+        if self.state is Container.REMOVING:
+            return
+        self.container = message.container
+        self._to_router(Up(self.cid, message.container, message.stages))
+
+    def on_not_created(self, message: NotCreated) -> None:
+        """The driver failed and left nothing behind."""
+        self._step("not created")
+        if self.state is Container.REMOVING:
+            return
+        self._to_router(StartFailed(self.cid, message.status_code, message.error, message.permanent))
+        self.send(self.myAddress, ActorExitRequest())
+
+    # Running ------------------------------------------------------------------------------------------------------
+
+    def on_run(self, message: Run) -> None:
+        """Journal that the code starts, then start it; a container that is going away gives the job back."""
+        job = message.job
+        self._step("run")
+        if self.state in (Container.FAILING, Container.REMOVING):
+            self._to_router(Returned(self.cid, job))
+            return
+        self.runs[job.activation_id] = ActiveRun(job)
+        event = Started(
+            job.activation_id, job.attempt, self.container, self.services.clock.wall_ms(), job.action.replay, job.alone
+        )
+        if message.ahead:
+            self.services.journal.append(event)
+            self._begin(job.activation_id)
+        else:
+            self.services.journal.append(event, self.told(StartedDurable(job.activation_id)))
+
+    def on_started_durable(self, message: StartedDurable) -> None:
+        """The journal has it: go."""
+        if message.activation_id in self.runs:
+            self._begin(message.activation_id)
+
+    def _begin(self, activation_id: str) -> None:
+        run = self.runs[activation_id]
+        limit = run.job.action.limits.logs * MB
+        if limit:
+            self.send(self.services.directory.reader, LogsBegin(self.cid, activation_id, limit))
+        run.start = self.services.clock.wall_ms()
+        if self.initialized:
+            self._call_run(run)
+            return
+        self._advance(run, "init")
+        body = payload.init_body(run.job.message, run.job.action, self._deadline(run))
+        self._call("/init", run, body)
+
+    def on_called(self, message: Called) -> None:
+        """The runtime has answered, or will not."""
+        run = self.runs.get(message.activation_id)
+        if run is None:
+            return
+        if message.path == "/init":
+            self._after_init(run, message)
+        else:
+            self._after_run(run, message)
+
+    def _after_init(self, run: ActiveRun, message: Called) -> None:
+        run.init_ms = message.ms
+        if outcome.is_retriable(message.result, warm=False):
+            self._give_back(run)
+            return
+        limits, largest = run.job.action.limits, self.services.rules.result_limit
+        response = outcome.init_failure(message.result, round(message.ms), limits.timeout, largest)
+        if response is not None:
+            self._end(run, response)
+            return
+        self.initialized = True
+        self._step("initialized")
+        self._to_router(Ready(self.cid))
+        self._call_run(run)
+
+    def _call_run(self, run: ActiveRun) -> None:
+        self._advance(run, "run")
+        self._call("/run", run, payload.run_body(run.job.message, run.job.action, self._deadline(run)))
+
+    def _after_run(self, run: ActiveRun, message: Called) -> None:
+        run.run_ms = message.ms
+        if outcome.is_retriable(message.result, warm=run.init_ms is None):
+            self._give_back(run)
+            return
+        limits, largest = run.job.action.limits, self.services.rules.result_limit
+        self._end(run, outcome.run_response(message.result, round(message.ms), limits.timeout, largest))
+
+    def _call(self, path: str, run: ActiveRun, body: bytes) -> None:
+        timeout = run.job.action.limits.timeout / 1000
+        self.services.containers.call(self.cid, path, run.job.activation_id, body, timeout, self.reply)
+
+    def _deadline(self, run: ActiveRun) -> int:
+        return self.services.clock.wall_ms() + run.job.action.limits.timeout
+
+    # Ending -------------------------------------------------------------------------------------------------------
+
+    def _end(self, run: ActiveRun, response: Response) -> None:
+        self._advance(run, "ended")
+        job, action = run.job, run.job.action
+        finished = self._finished(run, response)
+        run.healthy = not outcome.is_container_lost(response.status_code, timeout=finished.timeout is True)
+        logs_wanted = action.limits.logs > 0
+        self.send(self.services.directory.writer, Ended(job.message, finished, None if logs_wanted else [], self.cid))
+        if not run.healthy:
+            self._lose()
+        if logs_wanted:
+            failed = response.status_code == 2
+            end = LogsEnd(self.cid, job.activation_id, not failed, failed, self.myAddress)
+            self.send(self.services.directory.reader, end)
+        else:
+            self._over(run, "collected")
+
+    def _finished(self, run: ActiveRun, response: Response) -> Finished:
+        job, action = run.job, run.job.action
+        timed_out = run.run_ms >= action.limits.timeout or (run.init_ms or 0) >= action.limits.timeout
+        spent = round((run.init_ms or 0) + run.run_ms)
+        return Finished(
+            id=job.activation_id,
+            at=self.services.clock.wall_ms(),
+            status_code=response.status_code,
+            start=run.start,
+            end=run.start + spent,
+            result=response.result,
+            size=response.size,
+            version=action.version,
+            kind=action.kind,
+            limits=action.limits,
+            timeout=timed_out,
+            wait_time=max(0, run.start - job.message.start),
+            **({} if run.init_ms is None else {"init_time": round(run.init_ms)}),
+            attempts=job.starts + 1,
+        )
+
+    def on_logs(self, message: Logs) -> None:
+        """Its output is complete, or given up: the container is free, unless that leaves it in an unknown state."""
+        run = self.runs.get(message.activation_id)
+        if run is None or run.phase is not Phase.COLLECTING:
+            return
+        if not message.intact and run.healthy:
+            run.healthy = False
+            self._lose()
+        self._over(run, "collected")
+
+    def on_logs_reset(self, message: LogsReset) -> None:
+        """The log reader lost what it held: runs that wait for it end with what the record says about that."""
+        for activation_id, run in list(self.runs.items()):
+            if run.phase is Phase.COLLECTING:
+                lost = Logs(self.cid, activation_id, [ISSUE], False)
+                self.send(self.services.directory.writer, lost)
+                self.on_logs(lost)
+
+    def _give_back(self, run: ActiveRun) -> None:
+        self._lose()
+        self._to_router(Returned(self.cid, run.job))
+        self._over(run, "returned")
+
+    def _lose(self) -> None:
+        if self.state is not Container.FAILING:
+            self._to_router(Lost(self.cid))
+        self._step("lost")
+
+    def _over(self, run: ActiveRun, event: str) -> None:
+        self._advance(run, event)
+        del self.runs[run.job.activation_id]
+        if self.state is Container.RUNNING:
+            self._to_router(Free(self.cid, run.job.activation_id, run.run_ms, run.init_ms or 0.0))
+        elif event == "collected":
+            self._to_router(Released(self.cid, run.job.activation_id))
+        self._step("freed" if self.runs else "idle")
+        if self.state is Container.REMOVING:
+            self._destroy()
+
+    # Removing -----------------------------------------------------------------------------------------------------
+
+    def on_remove(self, message: Remove) -> None:
+        """The router wants its memory; it is idle, or already going."""
+        going = self.state is Container.REMOVING
+        self._step("remove")
+        if not going:
+            self._destroy()
+
+    def on_abandon(self, message: Abandon) -> None:
+        """Whatever it does, it ends here; somebody else sees to its runs."""
+        going = self.state is Container.REMOVING
+        self._step("abandon")
+        self.runs.clear()
+        if self.state is Container.REMOVING and not going:
+            self._destroy()
+
+    def on_died(self, message: Died) -> None:
+        """It ended by itself. During a run the call's own failure says so."""
+        idle = self.state in (Container.STARTED, Container.READY)
+        self._step("died")
+        if idle:
+            self._to_router(Lost(self.cid))
+            self._destroy()
+
+    def _destroy(self) -> None:
+        self.services.containers.remove(self.cid, self.reply)
+
+    def on_removed(self, message: Removed) -> None:
+        """Nothing of it is left."""
+        self._step("removed")
+        self.send(self.services.directory.reader, LogsForget(self.cid))
+        self._to_router(Gone(self.cid))
+        self.send(self.myAddress, ActorExitRequest())
+
+    # Helpers ------------------------------------------------------------------------------------------------------
+
+    def _step(self, event: str) -> None:
+        self.state = step(CONTAINER, "container", self.cid, self.state, event)
+
+    def _advance(self, run: ActiveRun, event: str) -> None:
+        run.phase = step(RUN, "run", run.job.activation_id, run.phase, event)
+
+    def _to_router(self, message: object) -> None:
+        self.send(self.services.directory.router, message)
+
+    HANDLERS: ClassVar = {
+        Start: on_start,
+        Created: on_created,
+        NotCreated: on_not_created,
+        Run: on_run,
+        StartedDurable: on_started_durable,
+        Called: on_called,
+        Logs: on_logs,
+        LogsReset: on_logs_reset,
+        Remove: on_remove,
+        Abandon: on_abandon,
+        Died: on_died,
+        Removed: on_removed,
+    }

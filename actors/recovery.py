@@ -1,0 +1,36 @@
+"""What a new process makes of the work that an earlier one left: a pure decision per activation, in order of acceptance.
+
+An attempt counts when the code had been started and the process died without drain (the journal's fold counts, from
+`started` events and claims). In run-ahead a `started` may not have reached the journal: then the note is the evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+
+from actors import endings
+from actors.ports import Live
+from messages.commands import Ended, Redo, Resume
+from messages.lifecycle import Stage
+from messages.wire import decode_message
+
+
+def resume(
+    live: Iterable[Live], noted: Container[str], *, clean: bool, alone_from: int, now_ms: int
+) -> list[Redo | Resume | Ended]:
+    """The commands that bring each live activation to its end. `noted`: ids that the note says were mid-run."""
+    return [_one(each, noted, clean, alone_from, now_ms) for each in live]
+
+
+def _one(live: Live, noted: Container[str], clean: bool, alone_from: int, now_ms: int) -> Redo | Resume | Ended:
+    message = decode_message(live.message)
+    if live.finished is not None:
+        return Redo(message, live.finished, live.stage is Stage.RECORDED, live.stage is Stage.ACKED)
+    if live.starts and live.replay == "never":
+        return Ended(message, endings.failed(message, None, 3, endings.INTERRUPTED, now_ms, live.starts), [])
+    if live.died_alone:
+        error = endings.GIVEN_UP.format(attempts=live.counted)
+        return Ended(message, endings.failed(message, None, 3, error, now_ms, live.starts), [])
+    unjournaled = int(live.stage is Stage.ACCEPTED and message.activation_id in noted)
+    counted = live.counted + (unjournaled and not clean)
+    return Resume(message, counted, live.starts + unjournaled, alone=counted + 1 >= alone_from)

@@ -1,0 +1,158 @@
+"""ResultWriter: journals how an activation ended, answers who waits for it, and writes its record.
+
+Order is the contract: nothing of a result leaves before its `finished` is durable; the record is written after that, so
+what a caller was told is what the record says. ENDING is the table of what has happened so far to one activation's end.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import ClassVar
+
+import msgspec
+from msgspec import UNSET
+
+from actors import endings
+from actors.base import NodeActor, Services, step
+from actors.system import Restarted
+from containers.logs import ISSUE
+from messages.commands import Completed, Ended, FinishedDurable, Logs, RecordWritten, Redo
+from messages.events import Acked, Finished, Recorded
+from messages.lifecycle import Stage
+from messages.record import record_of, storable
+from messages.wire import ActivationMessage, ActivationRecord, decode_message
+
+
+class End(Enum):
+    """How far the end of an activation has come."""
+
+    JOURNALING = "journaling"
+    COLLECTING = "collecting"
+    WRITING = "writing"
+    OVER = "over"
+
+
+ENDING: dict[End, dict[str, End]] = {
+    End.JOURNALING: {"durable": End.COLLECTING},
+    End.COLLECTING: {"logs": End.WRITING},
+    End.WRITING: {"written": End.OVER},
+    End.OVER: {},
+}
+
+
+class Ending:
+    """One activation on its way to its record. `logs` None: not there yet."""
+
+    __slots__ = ("acked", "cid", "finished", "logs", "message", "state")
+
+    def __init__(self, message: ActivationMessage, finished: Finished, logs: list[str] | None, cid: int) -> None:
+        self.message = message
+        self.finished = finished
+        self.logs = logs
+        self.cid = cid
+        self.state = End.JOURNALING
+        self.acked = False
+
+
+class ResultWriter(NodeActor):
+    """One per node."""
+
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self.endings: dict[str, Ending] = {}
+
+    def __repr__(self) -> str:
+        return f"<ResultWriter {len(self.endings)} ending>"
+
+    def on_ended(self, message: Ended) -> None:
+        """Journal it first. A second end of the same activation is a bug somewhere: the first one counts."""
+        if message.finished.id in self.endings:
+            self.services.instrument("ended twice", {"activation_id": message.finished.id})
+            return
+        finished = storable(message.finished)
+        self.endings[message.finished.id] = Ending(message.message, finished, message.logs, message.cid)
+        self.services.journal.append(finished, self.told(FinishedDurable(message.finished.id)))
+
+    def on_redo(self, message: Redo) -> None:
+        """It had finished in an earlier process: only what is missing is done again."""
+        if message.recorded:
+            self._ack(message.finished.id)
+            return
+        limits = message.finished.limits
+        logs = [ISSUE] if limits is not UNSET and limits.logs else []
+        ending = Ending(message.message, message.finished, logs, -1)
+        ending.acked = message.acked
+        self.endings[message.finished.id] = ending
+        self._durable(ending)
+
+    def on_finished_durable(self, message: FinishedDurable) -> None:
+        """The result may leave."""
+        ending = self.endings.get(message.activation_id)
+        if ending is not None:
+            self._durable(ending)
+
+    def _durable(self, ending: Ending) -> None:
+        self._step(ending, "durable")
+        activation_id = ending.finished.id
+        record = self._record(ending, ending.logs or [])
+        if ending.cid >= 0:
+            self.services.containers.settled(ending.cid, activation_id)
+        if not ending.acked:
+            self.services.answers.finished(activation_id, msgspec.structs.replace(record, logs=[]))
+            self._ack(activation_id)
+        self.send(self.services.directory.router, Completed(activation_id))
+        self.services.instrument("finished", {"finished": ending.finished, "message": ending.message})
+        if ending.logs is not None:
+            self._write(ending, record)
+
+    def _ack(self, activation_id: str) -> None:
+        self.services.journal.append(Acked(activation_id, self.services.clock.wall_ms()), lazy=True)
+
+    def on_logs(self, message: Logs) -> None:
+        """The log lines of a run: with `finished` durable they complete the record."""
+        ending = self.endings.get(message.activation_id)
+        if ending is None or ending.logs is not None:
+            return
+        ending.logs = message.lines
+        if ending.state is End.COLLECTING:
+            self._write(ending, self._record(ending, message.lines))
+
+    def _record(self, ending: Ending, logs: list[str]) -> ActivationRecord:
+        return record_of(ending.message, ending.finished, logs)
+
+    def _write(self, ending: Ending, record: ActivationRecord) -> None:
+        self._step(ending, "logs")
+        self.services.records.write(record, self.told(RecordWritten(ending.finished.id)))
+
+    def on_record_written(self, message: RecordWritten) -> None:
+        """The record is there, now or from before."""
+        ending = self.endings.pop(message.activation_id, None)
+        if ending is not None:
+            self._step(ending, "written")
+            self.services.journal.append(Recorded(message.activation_id, self.services.clock.wall_ms()), lazy=True)
+
+    def on_restarted(self, message: Restarted) -> None:
+        """A bug ended the instance before: go on from the journal's state, and from the message that did it."""
+        for live in list(self.services.journal.live.values()):
+            if live.finished is not None and live.stage in (Stage.FINISHED, Stage.ACKED, Stage.RECORDED):
+                done = live.stage
+                self.on_redo(
+                    Redo(decode_message(live.message), live.finished, done is Stage.RECORDED, done is Stage.ACKED)
+                )
+        if isinstance(message.message, Ended) and message.message.finished.id not in self.endings:
+            ended = message.message
+            now = self.services.clock.wall_ms()
+            error = endings.failed(ended.message, None, 3, endings.NOT_RUN, now, ended.finished.attempts)
+            self.on_ended(Ended(ended.message, error, [], ended.cid))
+
+    def _step(self, ending: Ending, event: str) -> None:
+        ending.state = step(ENDING, "ending", ending.finished.id, ending.state, event)
+
+    HANDLERS: ClassVar = {
+        Ended: on_ended,
+        Redo: on_redo,
+        FinishedDurable: on_finished_durable,
+        Logs: on_logs,
+        RecordWritten: on_record_written,
+        Restarted: on_restarted,
+    }

@@ -1,0 +1,162 @@
+"""The containers of one process by number: carries out what ContainerProxies ask of the driver, and tells them how it went."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from actors.ports import Reply
+from containers import outcome
+from containers.contract import Container, ContainerError, ContainerSpec, Driver, Failure, ImageMissing, KindUnavailable, Result
+from containers.note import Note
+from messages.commands import Called, Created, Died, LogChunk, NotCreated, Removed, Start
+
+
+class Hosted:
+    """One container, perhaps not there yet. `unwanted`: to be removed as soon as it is."""
+
+    __slots__ = ("container", "creating", "reply", "unwanted")
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+        self.container: Container | None = None
+        self.creating: asyncio.Task[None] | None = None
+        self.unwanted = False
+
+
+class ContainerHost:
+    """A ContainerPort on a real driver."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        note: Note,
+        *,
+        prefix: str,
+        labels: dict[str, str],
+        env: dict[str, str],
+        on_output: Callable[[LogChunk], None],
+        on_bug: Callable[[Exception, str], None],
+        result_limit: int,
+        create_timeout: float,
+    ) -> None:
+        self._driver = driver
+        self._note = note
+        self._prefix = prefix
+        self._labels = labels
+        self._env = env
+        self._on_output = on_output
+        self._on_bug = on_bug
+        self._result_limit = result_limit
+        self._create_timeout = create_timeout
+        self._hosted: dict[int, Hosted] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<ContainerHost {self._driver.name} {len(self._hosted)} containers>"
+
+    def create(self, cid: int, what: Start, reply: Reply) -> None:
+        """ContainerPort.create."""
+        hosted = self._hosted[cid] = Hosted(reply)
+        hosted.creating = self._spawn(self._create(cid, hosted, what))
+
+    async def _create(self, cid: int, hosted: Hosted, what: Start) -> None:
+        env = self._env | ({"__OW_ALLOW_CONCURRENT": "true"} if what.concurrency > 1 else {})
+        spec = ContainerSpec(
+            kind=what.kind,
+            memory=what.memory,
+            name=f"{self._prefix}_{cid}_{what.kind.replace(':', '')}",
+            image=what.image,
+            env=env,
+            labels=self._labels,
+            concurrency=what.concurrency,
+            user_image=what.user_image,
+        )
+
+        def output(stream: str, data: bytes) -> None:
+            self._on_output(LogChunk(cid, stream, data, time.time_ns()))
+
+        try:
+            async with asyncio.timeout(self._create_timeout):
+                hosted.container = await self._driver.create(spec, output, lambda: hosted.reply(Died()))
+        except Exception as error:  # noqa: BLE001 - the same
+            if not isinstance(error, ContainerError | TimeoutError):
+                self._on_bug(error, "")
+            del self._hosted[cid]
+            if hosted.unwanted:
+                hosted.reply(Removed())
+            else:
+                hosted.reply(_not_created(error))
+            return
+        if hosted.unwanted:
+            await self._remove(cid, hosted)
+        else:
+            hosted.reply(Created(hosted.container.id, hosted.container.stages))
+
+    def call(self, cid: int, path: str, run_id: str, body: bytes, timeout: float, reply: Reply) -> None:
+        """ContainerPort.call."""
+        container = self._hosted[cid].container
+        assert container is not None
+        self._note.running(run_id, container.id)
+        self._spawn(self._call(container, path, run_id, body, timeout, reply))
+
+    async def _call(self, container: Container, path: str, run_id: str, body: bytes, timeout: float, reply: Reply) -> None:
+        start, begun = time.time_ns() // 1_000_000, time.monotonic()
+        result: Result = Failure.BROKEN
+        try:
+            call = container.init if path == "/init" else container.run
+            result = await call(body, timeout, self._result_limit)
+        except Exception as error:  # noqa: BLE001 - the supervisor of driver code: no activation may hang on a bug there
+            self._on_bug(error, run_id)
+        reply(Called(path, run_id, result, (time.monotonic() - begun) * 1000, start))
+
+    def settled(self, cid: int, run_id: str) -> None:
+        """ContainerPort.settled."""
+        self._note.settled(run_id)
+
+    def remove(self, cid: int, reply: Reply) -> None:
+        """ContainerPort.remove."""
+        hosted = self._hosted.get(cid)
+        if hosted is None:
+            self._spawn(_later(reply))
+            return
+        hosted.reply = reply
+        hosted.unwanted = True
+        if hosted.container is not None:
+            self._spawn(self._remove(cid, hosted))
+
+    async def _remove(self, cid: int, hosted: Hosted) -> None:
+        assert hosted.container is not None
+        await hosted.container.remove()
+        self._hosted.pop(cid, None)
+        hosted.reply(Removed())
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def close(self) -> None:
+        """Remove every container, then close the driver: nothing is left."""
+        for cid, hosted in list(self._hosted.items()):
+            if hosted.container is not None and not hosted.unwanted:
+                hosted.unwanted = True
+                self._spawn(self._remove(cid, hosted))
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._driver.close()
+
+
+async def _later(reply: Reply) -> None:
+    reply(Removed())
+
+
+def _not_created(error: Exception) -> NotCreated:
+    if isinstance(error, ImageMissing):
+        return NotCreated(outcome.DEVELOPER_ERROR, str(error), True)
+    if isinstance(error, KindUnavailable):
+        return NotCreated(outcome.WHISK_ERROR, str(error), True)
+    return NotCreated(outcome.WHISK_ERROR, outcome.NO_RESOURCES, False)

@@ -1,0 +1,128 @@
+"""The way in for callers in this process: the REST API. Who waits for which activation, and the Invoker that hands work in.
+
+A waiting caller dies with the process, so there is nothing about it to journal; after a crash its activation finishes all the
+same, and the caller's id finds the record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from messages.action import Executable
+from messages.commands import Invoke
+from messages.wire import ActivationMessage, ActivationRecord
+from transport.contract import Refused
+
+
+class LocalInvocation:
+    """An accepted activation and its caller."""
+
+    __slots__ = ("_answers", "answer", "id")
+
+    def __init__(self, answers: LocalAnswers, activation_id: str) -> None:
+        self._answers = answers
+        self.id = activation_id
+        self.answer: asyncio.Future[ActivationRecord] = asyncio.get_running_loop().create_future()
+
+    async def result(self, timeout: float) -> ActivationRecord | None:
+        """Invocation.result."""
+        done, _ = await asyncio.wait((self.answer,), timeout=timeout)
+        return self.answer.result() if done and not self.answer.cancelled() else None
+
+    def forget(self) -> None:
+        """Invocation.forget."""
+        self._answers.drop(self)
+
+
+class LocalAnswers:
+    """An AnswerPort whose answers go to futures."""
+
+    def __init__(self) -> None:
+        self._accepting: dict[str, list[asyncio.Future[None]]] = {}
+        self._waiting: dict[str, list[LocalInvocation]] = {}
+
+    def __repr__(self) -> str:
+        return f"<LocalAnswers {len(self._accepting)} accepting, {len(self._waiting)} waited for>"
+
+    async def accept(self, activation_id: str, hand_in: Callable[[], None]) -> LocalInvocation:
+        """Hand work in and return when it is accepted. Raises Refused, or ConnectionAbortedError if the node ends first."""
+        invocation = LocalInvocation(self, activation_id)
+        accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._accepting.setdefault(activation_id, []).append(accepted)
+        self._waiting.setdefault(activation_id, []).append(invocation)
+        hand_in()
+        try:
+            await accepted
+        except BaseException:
+            self.drop(invocation)
+            raise
+        return invocation
+
+    def drop(self, invocation: LocalInvocation) -> None:
+        """Nobody waits there any more."""
+        waiting = self._waiting.get(invocation.id)
+        if waiting is not None and invocation in waiting:
+            waiting.remove(invocation)
+            if not waiting:
+                del self._waiting[invocation.id]
+
+    def accepted(self, activation_id: str) -> None:
+        """AnswerPort.accepted."""
+        for future in self._accepting.pop(activation_id, ()):
+            if not future.done():
+                future.set_result(None)
+
+    def refused(self, activation_id: str, reason: str, status: int) -> None:
+        """AnswerPort.refused."""
+        for future in self._accepting.pop(activation_id, ()):
+            if not future.done():
+                future.set_exception(Refused(reason, status))
+
+    def finished(self, activation_id: str, record: ActivationRecord) -> None:
+        """AnswerPort.finished. Work that was finished was accepted."""
+        self.accepted(activation_id)
+        for invocation in self._waiting.pop(activation_id, ()):
+            if not invocation.answer.done():
+                invocation.answer.set_result(record)
+
+    def abort(self) -> None:
+        """The node ends: whoever does not know yet whether it was accepted gets no answer."""
+        for futures in self._accepting.values():
+            for future in futures:
+                if not future.done():
+                    future.set_exception(ConnectionAbortedError("the node ended"))
+        self._accepting.clear()
+        for invocations in self._waiting.values():
+            for invocation in invocations:
+                invocation.answer.cancel()
+        self._waiting.clear()
+
+
+class LocalInvoker:
+    """An Invoker that hands work to this process's router. `unready` says why the API may not answer yet, or None."""
+
+    def __init__(
+        self,
+        answers: LocalAnswers,
+        hand_in: Callable[[Invoke], None],
+        pending: Callable[[str, str], dict[str, object] | None],
+        unready: Callable[[], str | None],
+    ) -> None:
+        self._answers = answers
+        self._hand_in = hand_in
+        self._pending = pending
+        self._unready = unready
+
+    async def invoke(self, message: ActivationMessage, action: Executable | None = None) -> LocalInvocation:
+        """Invoker.invoke."""
+        command = Invoke(message, action)
+        return await self._answers.accept(message.activation_id, lambda: self._hand_in(command))
+
+    def pending(self, namespace: str, activation_id: str) -> dict[str, object] | None:
+        """Invoker.pending."""
+        return self._pending(namespace, activation_id)
+
+    def ready(self) -> str | None:
+        """Invoker.ready."""
+        return self._unready()

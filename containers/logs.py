@@ -7,9 +7,10 @@ Rules (openwhisk-invoker.md 5.5, logs of a real OpenWhisk and of upstream's runt
 * What comes after a stream's sentinel belongs to the activation that comes next, as upstream. Unlike upstream a sentinel
   that lies there when the next activation begins is dropped: it can't be that activation's, so a forged one doesn't shift
   all later logs.
-* Bytes that aren't UTF-8 become U+FFFD.
-* The limit counts bytes as printed, newlines included, sentinel lines not (upstream counts its engine's JSON framing, so
-  it cuts earlier). The line that crosses it is dropped, and all that follows.
+* Bytes that aren't UTF-8 become U+FFFD, one for each.
+* The limit counts bytes as printed plus LINE_FRAMING for each line, as upstream counts its engine's JSON framing: with 1 MB of
+  1024-byte lines both keep 958, and endless empty lines can't fill the memory. Sentinel lines and JSON's escapes are not
+  counted. The line that crosses the limit is dropped, and all that follows. A limit of 0 keeps nothing and is no truncation.
 * Between activations at most BETWEEN_LIMIT bytes are kept. Every byte ends in a line of an activation or in `cut_bytes`; the
   newline that ends a kept line counts as kept with it, those of sentinel lines as framing, in `framing_bytes`.
 
@@ -19,14 +20,18 @@ answer either (4.3).
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from msgspec import Struct
 
 SENTINEL = b"XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX"
 STREAMS = ("stdout", "stderr")
 BETWEEN_LIMIT = 1_048_576
+LINE_FRAMING = 70
+"""What Docker's json-file log adds to a line and its newline: `{"log":"…\\n","stream":"stdout","time":"<30>"}`."""
 TIME_WIDTH = 30
 
 ISSUE = "There was an issue while collecting your logs. Data might be missing."
@@ -41,7 +46,20 @@ def truncation_text(limit: int) -> str:
 def log_time(ns: int) -> str:
     """Epoch nanoseconds as logs show them: `2025-01-01T00:00:00.512345678Z`."""
     seconds, rest = divmod(ns, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+    return f"{_second(seconds)}.{rest:09d}Z"
+
+
+@lru_cache(16)
+def _second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
+
+
+def _each_byte(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return "\ufffd" * (error.end - error.start), error.end
+
+
+codecs.register_error("rewhisk.each-byte", _each_byte)
 
 
 def log_line(time: str, stream: str, text: str) -> str:
@@ -61,8 +79,10 @@ def notes_for(collected: Collected, *, sentinels: bool, developer_error: bool, l
     """The lines that upstream adds at the end (stderr, at `time`), by how the collection and the activation ended.
 
     `sentinels`: whether the runtime writes them at all. After a developer error they are not waited for, so their lack is not
-    reported beside it. `limit` in bytes.
+    reported beside it. `limit` in bytes; with 0 there are no logs at all, so nothing to note.
     """
+    if limit == 0:
+        return []
     texts = []
     if collected.truncated:
         texts.append(truncation_text(limit))
@@ -95,8 +115,15 @@ class _Stream:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.partial = b""
+        self.partial = bytearray()
         self.overflow = False
+
+    def take(self) -> tuple[bytes, bool]:
+        """The unfinished line, and whether it had been cut; the next one begins."""
+        line, overflow = bytes(self.partial), self.overflow
+        self.partial.clear()
+        self.overflow = False
+        return line, overflow
 
 
 class LogDemux:
@@ -105,7 +132,7 @@ class LogDemux:
     def __init__(self, streams: Sequence[str] = STREAMS) -> None:
         self._streams = {name: _Stream(name) for name in streams}
         self._active: list[_Activation] = []
-        self._between: list[tuple[str, bytes, str]] = []
+        self._between: list[tuple[str, bytes, int, str]] = []
         self._between_size = 0
         self._between_cut = False
         self.cut_bytes = 0
@@ -124,8 +151,8 @@ class LogDemux:
             activation.incomplete = self._between_cut
             between, self._between = self._between, []
             self._between_size, self._between_cut = 0, False
-            for stream, line, time in between:
-                self._keep(activation, stream, line, time)
+            for stream, line, newline, time in between:
+                self._keep(activation, stream, line, newline, time)
         self._active.append(activation)
 
     def feed(self, stream: str, data: bytes, time: str) -> None:
@@ -145,7 +172,6 @@ class LogDemux:
                 self._sentinel(stream, line)
             else:
                 self._line(stream, line, 1, time)
-        state.partial = b""
         if rest:
             self._extend(state, rest)
 
@@ -179,20 +205,23 @@ class LogDemux:
         state.partial += data
         owner = self._owner(state.name)
         room = BETWEEN_LIMIT - self._between_size if owner is None else 0 if owner.truncated else owner.limit - owner.used
-        if state.overflow or len(state.partial) + 1 > room:
+        if state.overflow or len(state.partial) + 1 + LINE_FRAMING > room:
             self._overflow(state)
 
     def _overflow(self, state: _Stream) -> None:
         """Cut all of the line but what may be, or become, a sentinel."""
         state.overflow = True
         at = state.partial.find(SENTINEL)
-        keep = SENTINEL if at >= 0 else state.partial[-(len(SENTINEL) - 1) :]
-        self.cut_bytes += len(state.partial) - len(keep)
-        state.partial = keep
+        if at >= 0:
+            self.cut_bytes += len(state.partial) - len(SENTINEL)
+            state.partial[:] = SENTINEL
+        elif len(state.partial) >= len(SENTINEL):
+            cut = len(state.partial) - len(SENTINEL) + 1
+            self.cut_bytes += cut
+            del state.partial[:cut]
 
     def _end_line(self, state: _Stream, time: str) -> None:
-        line, state.partial = state.partial, b""
-        overflow, state.overflow = state.overflow, False
+        line, overflow = state.take()
         if SENTINEL in line:
             self._sentinel(state.name, line)
         elif overflow:
@@ -202,8 +231,7 @@ class LogDemux:
 
     def _flush(self, state: _Stream, time: str) -> None:
         """The unfinished line is all there will be of it."""
-        line, state.partial = state.partial, b""
-        overflow, state.overflow = state.overflow, False
+        line, overflow = state.take()
         if SENTINEL in line:
             self._sentinel(state.name, line, newline=0)
         elif overflow:
@@ -221,12 +249,12 @@ class LogDemux:
     def _line(self, stream: str, line: bytes, newline: int, time: str) -> None:
         owner = self._owner(stream)
         if owner is not None:
-            self._keep(owner, stream, line, time, newline)
-        elif self._between_size + len(line) + newline > BETWEEN_LIMIT or self._between_cut:
+            self._keep(owner, stream, line, newline, time)
+        elif self._between_size + len(line) + newline + LINE_FRAMING > BETWEEN_LIMIT or self._between_cut:
             self._cut(stream, len(line) + newline)
         else:
-            self._between.append((stream, line, time))
-            self._between_size += len(line) + newline
+            self._between.append((stream, line, newline, time))
+            self._between_size += len(line) + newline + LINE_FRAMING
 
     def _cut(self, stream: str, size: int) -> None:
         self.cut_bytes += size
@@ -234,14 +262,14 @@ class LogDemux:
         if owner is None:
             self._between_cut = True
         else:
-            owner.truncated = True
+            owner.truncated = owner.limit > 0
 
-    def _keep(self, activation: _Activation, stream: str, line: bytes, time: str, newline: int = 1) -> None:
+    def _keep(self, activation: _Activation, stream: str, line: bytes, newline: int, time: str) -> None:
         size = len(line) + newline
-        if activation.truncated or activation.used + size > activation.limit:
-            activation.truncated = True
+        if activation.truncated or activation.used + size + LINE_FRAMING > activation.limit:
+            activation.truncated = activation.limit > 0
             self.cut_bytes += size
             return
-        activation.used += size
+        activation.used += size + LINE_FRAMING
         text = line[:-1] if line.endswith(b"\r") else line
-        activation.lines.append(log_line(time, stream, text.decode("utf-8", "replace")))
+        activation.lines.append(log_line(time, stream, text.decode("utf-8", "rewhisk.each-byte")))

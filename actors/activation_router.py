@@ -18,7 +18,7 @@ from thespian.actors import ActorAddress, ChildActorExited, WakeupMessage
 from actors import endings
 from actors.base import NodeActor, Progress, Services, step
 from actors.container_proxy import ContainerProxy
-from actors.pool import Assign, Create, Pool, Waiting
+from actors.pool import Assign, Create, Pool, PoolSettings, Waiting
 from actors.system import Restarted
 from messages.action import Executable
 from messages.commands import (
@@ -96,9 +96,10 @@ class Routed:
 class ActivationRouter(NodeActor):
     """One per node."""
 
-    def __init__(self, services: Services, pool: Pool) -> None:
+    def __init__(self, services: Services, pool: PoolSettings) -> None:
         super().__init__(services)
-        self.pool = pool
+        self.pool = Pool(pool, services.last_cid)
+        services.pool_view = lambda: self.pool.overview(services.clock.monotonic())
         self.routed: dict[str, Routed] = {}
         self.ended: dict[str, float] = {}
         self.proxies: dict[int, ActorAddress] = {}
@@ -132,6 +133,7 @@ class ActivationRouter(NodeActor):
         self.services.journal.append(event, self.told(AcceptedDurable(activation_id)))
 
     def _refusal(self, size: int) -> tuple[str, int] | None:
+        """The reason and HTTP status, or None."""
         rules = self.services.rules
         if self.draining:
             return DRAINING, 503
@@ -139,7 +141,10 @@ class ActivationRouter(NodeActor):
             return FULL, 503
         if size > rules.largest:
             return f"The invocation is larger than allowed: {size} > {rules.largest} bytes.", 413
-        return None if self.services.journal.prompt() else (STALLED, 503)
+        if self.services.journal.stalled() > rules.stall:
+            return STALLED, 503
+        reason = self.services.unfit()
+        return None if reason is None else (reason, 503)
 
     def _answer_from_store(self, message: ActivationMessage) -> None:
         def found(record: ActivationRecord | None) -> None:
@@ -164,6 +169,11 @@ class ActivationRouter(NodeActor):
             return
         self._step(routed, "durable")
         self._fetch(routed)
+
+    def on_not_accepted(self, message: NotAccepted) -> None:
+        """Its caller has been told."""
+        self.routed.pop(message.activation_id, None)
+        self.services.board.pop(message.activation_id, None)
 
     def on_resume(self, message: Resume) -> None:
         """Accepted by an earlier process: the same way from here on."""
@@ -278,6 +288,7 @@ class ActivationRouter(NodeActor):
     def _create(self, decision: Create) -> None:
         proxy = self.createActor(partial(ContainerProxy, self.services, decision.cid))
         self.proxies[decision.cid] = proxy
+        self.services.last_cid = decision.cid
         start = Start(decision.kind, decision.image, decision.memory, decision.concurrency, decision.user_image)
         self.send(proxy, start)
 
@@ -431,6 +442,7 @@ class ActivationRouter(NodeActor):
     HANDLERS: ClassVar = {
         Invoke: on_invoke,
         AcceptedDurable: on_accepted_durable,
+        NotAccepted: on_not_accepted,
         Resume: on_resume,
         Fetched: on_fetched,
         Up: on_up,

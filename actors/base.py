@@ -41,6 +41,8 @@ class Rules:
     """How long an ended activation is known from memory, to recognise a duplicate."""
     result_limit: int = 1_048_576
     """Bytes of a result; upstream's `whisk.activation.payload`."""
+    stall: float = 10.0
+    """Seconds that a journal write may be without a certain answer before new work is refused: the lease."""
     log_wait: float = 2.0
     """How long the log reader waits for the next line before it gives up on the sentinels; upstream's 2 s."""
     create_tries: int = 3
@@ -75,12 +77,16 @@ class Services:
     tell: Callable[[ActorAddress, object], None]
     instrument: Instrument
     rules: Rules
-    process_start: int = 0
-    """Epoch ms when this process began: a transaction older than that may be a duplicate of an earlier one's."""
+    unfit: Callable[[], str | None] = lambda: None
+    """Why the node may take no new work (a disk that is almost full), or None."""
     run_ahead_from: float = 0.0
     """Monotonic seconds before which every `started` is a barrier: the minute after an unclean start."""
     directory: Directory = field(default_factory=Directory)
     board: dict[str, Progress] = field(default_factory=dict)
+    last_cid: int = 0
+    """Highest container number given out in this process."""
+    pool_view: Callable[[], dict[str, object]] = dict
+    """The pool's overview, set by the router: for status and metrics."""
 
 
 class NodeActor(Actor):  # type: ignore[misc]

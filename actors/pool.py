@@ -66,10 +66,11 @@ class Room:
 class Pool:
     """The container pool of one node. All times are monotonic seconds, all memory is in MB."""
 
-    def __init__(self, settings: PoolSettings) -> None:
+    def __init__(self, settings: PoolSettings, last_cid: int = 0) -> None:
+        """`last_cid`: the highest container number given out before, so that none is given twice."""
         self.settings = settings
         self.estimates = Estimates()
-        self._containers = Containers()
+        self._containers = Containers(last_cid)
         self._queues = Queues()
         self._back_off = BackOff()
         self._alone: OrderedDict[str, Waiting] = OrderedDict()  # jobs that want to run alone; nothing else is placed meanwhile

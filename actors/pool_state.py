@@ -170,7 +170,7 @@ class Container:
 class Containers:
     """All containers and the sums over them; `move` is the only way to another state."""
 
-    def __init__(self) -> None:
+    def __init__(self, last: int = 0) -> None:
         self.all: dict[int, Container] = {}
         self.idle: dict[int, Container] = {}  # least recently used first
         self.empty: dict[Shape, dict[int, Container]] = {}  # oldest first
@@ -179,7 +179,7 @@ class Containers:
         self.removing = 0  # MB that will be free
         self.starting = 0
         self.active = 0  # runs in them, those in removed ones too until they are released
-        self._last = 0
+        self._last = last
 
     def get(self, cid: int) -> Container:
         """The container. Raises UnknownContainer."""

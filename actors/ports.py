@@ -62,6 +62,9 @@ class JournalPort(Protocol):
     def append(self, event: AnyEvent, done: Callable[[], None] | None = None, *, lazy: bool = False) -> None:
         """Journal an event; `done` is called when it is durable. `lazy`: losing it costs only a repeat."""
 
+    def stalled(self) -> float:
+        """Seconds for which the write under way has had no certain answer; 0 without one."""
+
     def prompt(self) -> bool:
         """Whether the last write was confirmed within the lease and nothing waits longer than that (run-ahead is allowed)."""
 

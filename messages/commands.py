@@ -58,6 +58,12 @@ class AcceptedDurable(Command, frozen=True):
     activation_id: str
 
 
+class NotAccepted(Command, frozen=True):
+    """The store will never take this activation's `accepted`: it is not live."""
+
+    activation_id: str
+
+
 class Fetched(Command, frozen=True):
     """The action that an activation runs, or why it can't be run (status code and text); and the caller's `authkey`."""
 

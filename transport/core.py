@@ -1,0 +1,123 @@
+"""The core put together: journal, actors and ports of one stream. The node gives it real parts, the simulation its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Coroutine
+from functools import partial
+from typing import Any
+
+from actors import recovery
+from actors.activation_router import ActivationRouter
+from actors.base import Rules, Services
+from actors.log_reader import LogReader
+from actors.pool import PoolSettings
+from actors.ports import ActionPort, AnswerPort, Clock, ContainerPort, Instrument, RecordPort
+from actors.result_writer import ResultWriter
+from actors.system import CallSoon, NodeSystem, OnFailure
+from messages.commands import Drain, Invoke, LogChunk, Redo, Resume
+from messages.events import Accepted
+from messages.record import storable
+from store.contract import DocumentLog
+from store.errors import StoreError
+from store.journal import Folded, Journal, JournalHooks
+from store.journal_queue import JournalSettings
+
+REFUSED_BY_STORE = "The store refused the invocation."
+
+
+class Core:
+    """Everything between the transports and the effects. `open` reads and claims the journal, `start` takes up its work."""
+
+    def __init__(
+        self,
+        *,
+        log: DocumentLog,
+        stream: str,
+        writer: str,
+        clock: Clock,
+        call_soon: CallSoon,
+        spawn: Callable[[Coroutine[object, object, None]], object],
+        answers: AnswerPort,
+        rules: Rules,
+        pool: PoolSettings,
+        journal_settings: JournalSettings,
+        instrument: Instrument,
+        on_failure: OnFailure,
+        on_fenced: Callable[[], None],
+        on_failed: Callable[[StoreError], None],
+        failpoint: Callable[[str, str], None] | None = None,
+        unfit: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        hooks = JournalHooks(storable, self._refused, on_fenced, on_failed, failpoint)
+        self.journal = Journal(log, stream, writer=writer, clock=clock, spawn=spawn, hooks=hooks, settings=journal_settings)
+        self.system = NodeSystem(call_soon, clock.call_later, on_failure)
+        self._answers = answers
+        self._clock = clock
+        self._rules = rules
+        self._pool = pool
+        self._instrument = instrument
+        self._unfit = unfit
+        self.services: Services | None = None
+
+    async def open(self, *, clean: bool, address: str | None = None) -> Folded:
+        """Claim and read the journal."""
+        return await self.journal.open(clean=clean, address=address)
+
+    def begin(self, containers: ContainerPort, records: RecordPort, actions: ActionPort, *, run_ahead_from: float) -> None:
+        """Make the actors."""
+        self.services = services = Services(
+            clock=self._clock,
+            journal=self.journal,
+            containers=containers,
+            records=records,
+            actions=actions,
+            answers=self._answers,
+            tell=self.system.tell,
+            instrument=self._instrument,
+            rules=self._rules,
+            unfit=self._unfit,
+            run_ahead_from=run_ahead_from,
+        )
+        directory = services.directory
+        directory.reader = self.system.createActor(partial(LogReader, services))
+        directory.writer = self.system.createActor(partial(ResultWriter, services))
+        directory.router = self.system.createActor(partial(ActivationRouter, services, self._pool))
+
+    def resume(self, noted: Container[str], *, clean: bool) -> int:
+        """Queue again what an earlier process left; how many that were."""
+        assert self.services is not None
+        now = self._clock.wall_ms()
+        left = recovery.resume(
+            list(self.journal.live.values()), noted, clean=clean, alone_from=self._rules.alone_from, now_ms=now
+        )
+        directory = self.services.directory
+        for command in left:
+            self.system.tell(directory.router if isinstance(command, Resume) else directory.writer, command)
+        return sum(not isinstance(command, Redo) for command in left)
+
+    def hand_in(self, command: Invoke) -> None:
+        """New work."""
+        assert self.services is not None
+        self.system.tell(self.services.directory.router, command)
+
+    def output(self, chunk: LogChunk) -> None:
+        """Output of a container."""
+        assert self.services is not None
+        self.system.tell(self.services.directory.reader, chunk)
+
+    def drain(self) -> None:
+        """Accept nothing more."""
+        assert self.services is not None
+        self.system.tell(self.services.directory.router, Drain())
+
+    def pending(self, namespace: str, activation_id: str) -> dict[str, Any] | None:
+        """The state of an unfinished activation, for its namespace."""
+        if self.services is None:
+            return None
+        progress = self.services.board.get(activation_id)
+        if progress is not None and progress.namespace == namespace:
+            return {"state": progress.state, "since": progress.since, "attempt": progress.attempt}
+        return None
+
+    def _refused(self, event: Accepted) -> None:
+        self._answers.refused(event.id, REFUSED_BY_STORE, 413)

@@ -27,10 +27,12 @@ class Arguments(Struct, frozen=True):
 def split_arguments(message: ActivationMessage) -> Arguments:
     """Take the members named in `init_args` out of `content` and make them environment text.
 
-    Strings stay as they are, null is empty, all else its compact JSON. An array passes unchanged, no content is `{}`.
+    Strings stay as they are, null is empty, all else its compact JSON. An array passes unchanged, no content (or null) is `{}`.
     Raises msgspec.DecodeError for content that isn't JSON.
     """
     content = _EMPTY if message.content is UNSET else bytes(message.content)
+    if content == b"null":
+        content = _EMPTY
     if not message.init_args or not content.lstrip().startswith(b"{"):
         return Arguments(content, {})
     members = _members(content)

@@ -161,12 +161,15 @@ def api_response(response: Response) -> bytes:
 
 
 def api_form(record: ActivationRecord) -> bytes:
-    """The record as the REST API answers it, compact JSON. A blocking answer is one whose record has no logs yet."""
+    """The record as the REST API answers it, compact JSON. A blocking answer is one whose record has no logs yet.
+
+    An end of 0 (triggers) isn't shown, as upstream.
+    """
     return _encode(
         _ApiRecord(
             activation_id=record.activation_id,
             annotations=record.annotations,
-            end=record.end,
+            end=record.end or UNSET,
             logs=record.logs or [],
             name=record.name,
             namespace=record.namespace,
@@ -193,7 +196,7 @@ def summary(record: ActivationRecord) -> bytes:
             activation_id=record.activation_id,
             start=record.start,
             status_code=record.response.status_code,
-            end=record.end,
+            end=record.end or UNSET,
             duration=record.duration,
             cause=record.cause,
         )

@@ -174,8 +174,7 @@ def test_runs_at_the_same_time_share_by_order() -> None:
     demux.feed("stdout", b"1\n" + END + b"2\n" + END, T)
     demux.feed("stderr", END + END, T)
     assert (
-        repr(demux)
-        == "<LogDemux [a: 1 lines, ended ['stderr', 'stdout'], b: 1 lines, ended ['stderr', 'stdout']] between 0 cut 0>"
+        repr(demux) == "<LogDemux [a: 1 lines, ended ['stderr', 'stdout'], b: 1 lines, ended ['stderr', 'stdout']] between 0 cut 0>"
     )
     assert demux.collect("a", T).lines == [out("1")]
     assert demux.collect("b", T).lines == [out("2")]

@@ -74,7 +74,8 @@ class ActivationStore(Protocol):
     async def write(self, records: Sequence[ActivationRecord]) -> list[bool]:
         """Durable on return. For each record: True if written now, False if one with its id was already there.
 
-        Raises StoreRefused only for a batch of one.
+        Raises StoreRefused if one of them will never be taken; of the others none or some are written: a batch of more than
+        one is then written again one by one.
         """
 
     async def get(self, namespace: str, activation_id: str) -> ActivationRecord | None:
@@ -120,7 +121,7 @@ class EntityStore(Protocol):
         """Raises Conflict or NotFound. Durable on return."""
 
     async def list(self, collection: str, path: str, *, limit: int = 0, skip: int = 0, exact: bool = False) -> list[StoredDoc]:
-        """Newest `updated` first. `path` is a namespace (its packages' actions included unless `exact`) or `namespace/package`."""
+        """Newest `updated` first. `path` is a namespace (with its packages' actions unless `exact`) or `namespace/package`."""
 
     async def count(self, collection: str, path: str, *, exact: bool = False) -> int:
         """How many `list` would give without limit and skip."""
@@ -149,15 +150,29 @@ class SubjectStore(Protocol):
 
 
 class Store(Protocol):
-    """One store with all its parts, opened by `store.open_store(settings)`."""
+    """One store with all its parts, opened by `store.open.open_store`."""
 
-    journal: DocumentLog
-    activations: ActivationStore
-    entities: EntityStore
-    subjects: SubjectStore
+    @property
+    def journal(self) -> DocumentLog:
+        """The journals' documents."""
+
+    @property
+    def activations(self) -> ActivationStore:
+        """Activation records."""
+
+    @property
+    def entities(self) -> EntityStore:
+        """Actions, packages, triggers, rules."""
+
+    @property
+    def subjects(self) -> SubjectStore:
+        """Subjects and limits."""
 
     async def installation_id(self) -> str:
         """Random, made on first start, kept in the store: the label of this installation's containers."""
+
+    async def vacuum(self, pages: int) -> int:
+        """Give at most `pages` pages of deleted data back to the disk; how many were. 0 where the store does so itself."""
 
     async def close(self) -> None:
         """Finish what waits, then close."""

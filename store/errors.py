@@ -8,6 +8,7 @@ StoreError
  +-- Fenced             another owner claimed the stream: stop, give no answer
  +-- JournalDamaged     a number is missing or a checksum is wrong; says which
  +-- DataDirInUse       a living process owns the data directory; says its pid and URL
+ +-- StoreUnusable      the store can't be opened as it is: the text names the path and the fix
  +-- StoreFailed        the disk answered with an I/O error: the process must end
 """
 
@@ -44,6 +45,10 @@ class JournalDamaged(StoreError):
 
 class DataDirInUse(StoreError):
     """Another living process owns the data directory."""
+
+
+class StoreUnusable(StoreError):
+    """The store can't be opened as it is: the text names the path and the fix."""
 
 
 class StoreFailed(StoreError):

@@ -59,3 +59,8 @@ def guest_subject(auth: str) -> bytes:
     """The subject document of `guest` in upstream's form, without limits."""
     uuid, key = split(auth)
     return msgspec.json.encode({"subject": "guest", "namespaces": [{"name": "guest", "uuid": uuid, "key": key}]})
+
+
+def admin_pair(admin_key: str) -> str:
+    """The Basic pair with which the node's operator comes."""
+    return f"admin:{admin_key}"

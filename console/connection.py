@@ -102,7 +102,7 @@ def find(
     address, source = next(((value, name) for value, name in places if value), (None, ""))
     if address is None:
         raise WrongUsage(
-            f"no node named, and none was started with data directory {data_dir}",
+            f"no node is named, and none runs on data directory {data_dir}",
             "start one with `make node`, or name one with --apihost URL and --auth UUID:KEY",
         )
     url = normal_url(address)

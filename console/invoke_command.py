@@ -28,8 +28,8 @@ def arguments(pairs: tuple[tuple[str, str], ...], file: Path | None) -> dict[str
 
 
 @click.command(help=help_text(
-    "Invoke action NAME.\n\nWithout -b or -r it answers with the activation's id at once; with -b it waits and prints the record, "
-    "with -r only the result. Values are JSON if they can be read as JSON, else text.",
+    "Invoke action NAME.\n\nWithout -b or -r it answers with the activation's id at once; with -b it waits and prints the "
+    "record, with -r only the result. Values are JSON if they can be read as JSON, else text.",
     "invoke hello -r -p name Ada", "invoke hello -P arguments.json", "invoke tools/resize -b",
 ))  # fmt: skip
 @click.argument("name")

@@ -1,0 +1,168 @@
+"""`trace` and `journal`: read from the store, while the node runs or not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from console.command import DATA_DIR, as_json, help_text
+from console.exits import Refused, WrongUsage
+
+if TYPE_CHECKING:
+    from console.timeline import Entry, Timeline
+    from store.contract import Store
+
+POLL = 0.25
+"""Seconds between two looks of `--follow`."""
+
+EVENTS = ("accepted", "started", "finished", "recorded", "acked", "claim", "snapshot")
+
+data_dir_option = click.option(
+    "--data-dir", type=DATA_DIR, default="./data", show_default=True, envvar="REWHISK_DATA_DIR", help="Data directory of the node."
+)
+
+
+async def _history(store: Store, activation_id: str) -> tuple[str, Timeline] | None:
+    from console.timeline import timeline
+    from store.journal_reader import JournalReader
+
+    for stream in await store.journal.streams():
+        if entries := await JournalReader(store.journal, stream).history(activation_id):
+            return stream, timeline(activation_id, entries)
+    return None
+
+
+@click.command(help=help_text(
+    "Show the life of activation ID as the journal tells it: state, when, how long since the state before, container, attempt.",
+    "trace 3f2a9f0c6f8b4bb0aa9f0c6f8bbbb001",
+))  # fmt: skip
+@click.argument("id")
+@as_json
+@data_dir_option
+def trace(id: str, json_output: bool, data_dir: Path) -> None:
+    """See the help."""
+    from console.output import milliseconds, moment, note, print_json, print_table
+    from console.store_access import with_store
+
+    if len(id) != 32 or not set(id) <= set("0123456789abcdef"):
+        raise WrongUsage(f"{id!r} is no activation id: it has 32 characters, 0-9 and a-f")
+    found = with_store(data_dir, lambda store: _history(store, id))
+    if found is None:
+        hint = "it keeps what ended for --keep-journal (1 day); `run.py activation get` asks the records"
+        raise Refused(f"the journal knows nothing of {id}", hint)
+    stream, line = found
+    if json_output:
+        steps = [{name: getattr(step, name) for name in step.__struct_fields__} for step in line.steps]
+        print_json({"activationId": id, "stream": stream, "stage": line.stage.value, "steps": steps})
+        return
+    rows = [
+        (
+            step.state, moment(step.at, precise=True), "" if step.after is None else f"+{milliseconds(step.after)}",
+            step.container[:20], step.attempt or "", step.note,
+        )
+        for step in line.steps
+    ]  # fmt: skip
+    print_table(("state", "when", "after", "container", "attempt", ""), rows, "")
+    if not line.finished:
+        age = milliseconds(time.time() * 1000 - line.steps[-1].at)
+        note(f"not finished: {line.stage.value} for {age}")
+
+
+def _stream(streams: list[str], node: int | None) -> str:
+    name = "invoker0" if node is None else f"invoker{node}"
+    if node is None and name not in streams and len(streams) == 1:
+        name = streams[0]
+    if name not in streams:
+        raise WrongUsage(f"there is no journal {name} here", f"there are: {', '.join(streams) or 'none'}; --node N chooses one")
+    return name
+
+
+async def _entries(store: Store, stream: str, documents: int, follow: bool) -> AsyncIterator[Entry]:
+    """Events of the last `documents` documents (0: all), then of new ones as they come."""
+    from store.journal_reader import JournalReader
+
+    reader = JournalReader(store.journal, stream)
+    last = await store.journal.last(stream)
+    first = max(1, last.n - documents + 1) if last and documents else 1
+    while True:
+        newest = await store.journal.last(stream)
+        if newest and newest.n >= first:
+            async for entry in reader.events(first, newest.n):
+                yield entry
+            first = newest.n + 1
+        if not follow:
+            return
+        await asyncio.sleep(POLL)
+
+
+@click.command(help=help_text(
+    "Show the events of a node's journal, oldest first. Arguments and results stay hidden unless asked for.",
+    "journal --follow", "journal --event finished --since 10m", "journal --activation 3f2a9f0c6f8b4bb0aa9f0c6f8bbbb001 --show-args",
+))  # fmt: skip
+@click.option("--node", type=click.IntRange(0), metavar="N", help="Number of the node; default 0.")
+@click.option("--activation", metavar="ID", help="Only events of this activation.")
+@click.option("--event", "names", type=click.Choice(EVENTS), multiple=True, help="Only these events; may be repeated.")
+@click.option("--since", metavar="TIME", help="Only from this time on: epoch ms, or how long ago (10m).")
+@click.option("--tail", type=click.IntRange(0), default=100, show_default=True, help="Newest events; 0: all.")
+@click.option("--follow", "-f", is_flag=True, help="Go on with new events until Ctrl-C.")
+@click.option("--show-args", is_flag=True, help="Show arguments and results.")
+@as_json
+@data_dir_option
+def journal(
+    node: int | None, activation: str | None, names: tuple[str, ...], since: str | None, tail: int, follow: bool,
+    show_args: bool, json_output: bool, data_dir: Path,
+) -> None:  # fmt: skip
+    """See the help."""
+    from collections import deque
+
+    from console.activation_commands import when
+    from console.store_access import with_store
+    from console.timeline import matches
+
+    start = when(since, time.time())
+    after = None if start is None else int(start)
+    filtered = bool(activation or names or start)
+
+    async def show(store: Store) -> None:
+        stream = _stream(await store.journal.streams(), node)
+        old: deque[Entry] = deque(maxlen=tail or None)
+        async for entry in _entries(store, stream, 0 if filtered else tail, follow=False):
+            if matches(entry, activation, names, after):
+                old.append(entry)
+        for entry in old:
+            _show(entry, show_args, json_output)
+        if not follow:
+            return
+        last = await store.journal.last(stream)
+        seen = old[-1][0] if old else 0
+        async for entry in _entries(store, stream, max(1, (last.n if last else 0) - seen), follow=True):
+            if entry[0] > seen and matches(entry, activation, names, after):
+                _show(entry, show_args, json_output)
+
+    with_store(data_dir, show)
+
+
+def _show(entry: Entry, show_args: bool, json_output: bool) -> None:
+    from console.output import moment, safe
+    from console.timeline import document_of, note_of
+    from messages.events import Started
+
+    document = document_of(entry, show_args=show_args)
+    if json_output:
+        print(json.dumps(document), flush=True)
+        return
+    number, epoch, event = entry
+    container = f" {event.container[:20]} attempt {event.attempt}" if isinstance(event, Started) else ""
+    args = ""
+    if show_args:
+        shown = document.get("message", {}).get("content") if event.name == "accepted" else document.get("result")
+        args = "" if shown is None else f"  {json.dumps(shown)}"
+    note = note_of(event) if event.name != "snapshot" else f"{len(document.get('live', []))} live"
+    what = f"{event.name:<8}  {getattr(event, 'id', '-'):<32} {container} {note}"
+    print(safe(f"{number:>8}  {epoch:>3}  {moment(event.at, precise=True)}  {what}".rstrip() + args), flush=True)

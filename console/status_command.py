@@ -1,0 +1,65 @@
+"""`status` and `drain`: a running node seen and stopped from outside."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import rich_click as click
+
+from console.api import Api
+from console.command import as_json, help_text, where
+
+
+def operator(place: str | None, apihost: str | None, auth: str | None, data_dir: Path) -> Api:
+    """A client that speaks as operator if the node's admin key is at hand, else as its namespace.
+
+    `place` is a URL, or the number of a node of this data directory.
+    """
+    from config.credentials import admin_pair
+    from console.connection import find, normal_url, read_local
+
+    number = int(place) if place is not None and place.isdecimal() else None
+    target = find(apihost or (place if number is None else None), auth, data_dir, node=number)
+    local = read_local(data_dir, number)
+    if not auth and local.admin_key and local.url and normal_url(local.url) == target.url:
+        target = replace(target, auth=admin_pair(local.admin_key))
+    return Api(target)
+
+
+@click.command(help=help_text(
+    "Show what a node is doing: work, containers, memory, journal. NODE is a URL or the number of a node of the data directory.",
+    "status", "status http://127.0.0.1:3233 --json",
+))  # fmt: skip
+@click.argument("node", required=False)
+@as_json
+@where
+def status(node: str | None, apihost: str | None, auth: str | None, data_dir: Path, json_output: bool) -> None:
+    """See the help."""
+    from console.output import print_json, print_table
+    from console.status_view import container_rows, head_lines, waiting_rows
+
+    found = operator(node, apihost, auth, data_dir).ask("GET", "/admin/status").document
+    if json_output:
+        print_json(found)
+        return
+    print("\n".join(head_lines(found)))
+    print()
+    print_table(("container", "state", "kind", "MB", "action", "active", "pid"), container_rows(found), "no containers")
+    if rows := waiting_rows(found):
+        print()
+        print_table(("waiting", "namespace", "count", "why"), rows, "")
+
+
+@click.command(help=help_text(
+    "Let a node refuse new work, finish or journal what runs, and stop. NODE is a URL or the number of a node of the data "
+    "directory.",
+    "drain", "drain http://127.0.0.1:3233",
+))  # fmt: skip
+@click.argument("node", required=False)
+@where
+def drain(node: str | None, apihost: str | None, auth: str | None, data_dir: Path) -> None:
+    """See the help."""
+    api = operator(node, apihost, auth, data_dir)
+    api.ask("POST", "/admin/drain")
+    print(f"ok: {api.target.url} drains")

@@ -13,9 +13,7 @@ import signal
 import time
 from pathlib import Path
 
-ORDERS = {signal.SIGUSR1: signal.SIGSTOP, signal.SIGUSR2: signal.SIGCONT}
-"""What the guard passes on to all processes below it."""
-HEARD = {signal.SIGCHLD, signal.SIGTERM, *ORDERS}
+HEARD = {signal.SIGCHLD, signal.SIGTERM}
 
 
 def descendants(root: int) -> list[int]:
@@ -34,19 +32,22 @@ def descendants(root: int) -> list[int]:
     return found
 
 
-def tell_all(action: int, number: int) -> None:
-    """Send a signal to every process below this one, and to the action's group."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(action, number)
-    for pid in descendants(os.getpid()):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)
+def tell_below(root: int, number: int) -> None:
+    """Send a signal to every process below `root`, until no new one appears."""
+    told: set[int] = set()
+    while new := set(descendants(root)) - told:
+        for pid in new:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+        told |= new
 
 
 def end_all(action: int) -> None:
     """Kill and reap until no child is left."""
     while True:
-        tell_all(action, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(action, signal.SIGKILL)
+        tell_below(os.getpid(), signal.SIGKILL)
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
@@ -58,13 +59,7 @@ def end_all(action: int) -> None:
 def watch(action: int) -> int:
     """Stand guard until it is over; the wait status of the action. The signals of HEARD must be blocked already."""
     while True:
-        heard = signal.sigwait(HEARD)
-        status: int | None = signal.SIGKILL
-        if heard in ORDERS:
-            tell_all(action, ORDERS[signal.Signals(heard)])
-            continue
-        if heard == signal.SIGCHLD:
-            status = _reap(action)
+        status = _reap(action) if signal.sigwait(HEARD) == signal.SIGCHLD else signal.SIGKILL
         if status is not None:
             end_all(action)
             return status

@@ -218,7 +218,6 @@ def enter_container(name: str, memory: int, uid: int, own_network: bool) -> None
         _loopback_up()
     _private_places(memory)
     Path("/proc/self/oom_score_adj").write_text("500")
-    os.chdir("/tmp")
     drop_rights(uid)
 
 

@@ -7,11 +7,13 @@ actions run as the node's own user: then this driver is no security boundary, an
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import zlib
 from collections.abc import Callable
@@ -48,7 +50,8 @@ class ProcessDriver:
         runtimes: Path = RUNTIMES,
         cgroup_root: Path = Path("/sys/fs/cgroup"),
     ) -> None:
-        self._owner = safe(f"{installation}.{stream}")
+        self.owner = safe(f"{installation}.{stream}")
+        self._directory = Path(tempfile.gettempdir()) / f"rewhisk-{self.owner}"
         self._python = python or _own_python()
         self._node = shutil.which("node")
         self._node_version = ""
@@ -68,13 +71,13 @@ class ProcessDriver:
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<ProcessDriver {self._owner} {len(self._containers)} containers, {self._template!r}>"
+        return f"<ProcessDriver {self.owner} {len(self._containers)} containers, {self._template!r}>"
 
     # The driver -------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
         """Start the template; see the contract. Raises ContainerError."""
-        first = FIRST_UID + zlib.crc32(self._owner.encode()) % 10_000 * UIDS
+        first = FIRST_UID + zlib.crc32(self.owner.encode()) % 10_000 * UIDS
         self._uids = list(range(first + UIDS - 1, first - 1, -1))
         self._closed = False
         await asyncio.to_thread(self._look_around)
@@ -121,6 +124,8 @@ class ProcessDriver:
             for name in self._cgroups.stale():
                 if name not in own:
                     await asyncio.to_thread(self._cgroups.sweep, name)
+        if not self._containers:
+            await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
         return []
 
     async def close(self) -> None:
@@ -130,6 +135,8 @@ class ProcessDriver:
         if self._template is not None:
             await self._template.close()
             self._template = None
+        with contextlib.suppress(OSError):
+            self._directory.rmdir()
         if self._cgroups is not None:
             self._cgroups.close()
             self._cgroups = None
@@ -159,7 +166,7 @@ class ProcessDriver:
         self._unlimited = "" if bases else "there are no control groups for memory and processes to be had"
         if bases:
             try:
-                self._cgroups = Cgroups(bases, self._owner)
+                self._cgroups = Cgroups(bases, self.owner)
             except OSError as error:
                 self._unlimited = f"control groups can't be used: {error}"
 
@@ -205,8 +212,10 @@ class ProcessDriver:
             raise CreateFailed(f"This node has {UIDS} containers, the most that the process driver can have.")
         identity = f"{safe(spec.name)[:150]}-{secrets.token_hex(4)}"
         group = self._cgroups.make(identity, spec.memory, self._pids) if self._cgroups else None
-        uid = self._uids.pop()
-        container = ProcessContainer(identity, spec, uid, group, output)
+        directory = None if self._isolate else self._directory / identity
+        if directory is not None:
+            directory.mkdir(parents=True, mode=0o700)
+        container = ProcessContainer(identity, spec, self._uids.pop(), group, directory, output)
         self._containers.add(container)
         container.forget = self._forget
         return container
@@ -215,15 +224,16 @@ class ProcessDriver:
         self, container: ProcessContainer, template: Template, argv: list[str], gone: Callable[[], None], began: float
     ) -> None:
         """Fork and wait until it serves. Raises ContainerError."""
-        spec, group = container.spec, container.group
+        spec, group, place = container.spec, container.group, str(container.directory or "/tmp")
         spawn = Spawn(
             name=container.id,
             memory=spec.memory,
             address_space=0 if group or argv else spec.memory << 20,
             uid=container.uid,
             own_network=self._network == "none",
+            directory=place,
             argv=argv,
-            env={**ENVIRONMENT, **spec.env},
+            env={**ENVIRONMENT, "HOME": place, **spec.env},
             sockets=container.connections,
         )
         theirs = container.hand_out()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 from containers.cgroup import GONE_WITHIN, Group
 from containers.client import ActionClient
 from containers.contract import ContainerError, ContainerSpec, CreateFailed, Failure, Output, Result
+from containers.guard import tell_below
 from containers.template import Spawn, Template
 
 CHUNK = 65_536
@@ -56,13 +59,16 @@ class Stream:
 class ProcessContainer:
     """A container that is a process. `ProcessDriver.create` makes, starts and awaits it."""
 
-    def __init__(self, identity: str, spec: ContainerSpec, uid: int, group: Group | None, output: Output) -> None:
+    def __init__(
+        self, identity: str, spec: ContainerSpec, uid: int, group: Group | None, directory: Path | None, output: Output
+    ) -> None:
         self.id = identity
         self.pid = 0
         self.spec = spec
         self.stages: dict[str, float] = {}
         self.uid = uid
         self.group = group
+        self.directory = directory  # its files; None where it has a /tmp of its own
         self.connections = 1
         self.forget: Callable[[ProcessContainer], None] = lambda container: None
         self._output = output
@@ -177,7 +183,7 @@ class ProcessContainer:
         if self._exited.is_set() or self._removal is not None or self._template is None:
             raise ContainerError(f"Container {self.id} has ended.")
         if self.group is None:
-            await self._template.signal(self._number, signal.SIGSTOP if frozen else signal.SIGCONT)
+            await asyncio.to_thread(tell_below, self.pid, signal.SIGSTOP if frozen else signal.SIGCONT)
             return
         try:
             self.group.freeze(frozen)
@@ -192,12 +198,14 @@ class ProcessContainer:
 
     async def _remove(self) -> None:
         if self._template is not None and not self._exited.is_set():
-            await self._template.signal(self._number, signal.SIGKILL)
+            await self._template.kill(self._number)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(GONE_WITHIN):
                     await self._exited.wait()
         if self.group is not None:
             await asyncio.to_thread(self.group.remove)
+        if self.directory is not None:
+            await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_LIMIT):
                 for stream in self._streams:

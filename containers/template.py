@@ -28,7 +28,7 @@ ANSWER_LIMIT = 10.0
 END_LIMIT = 5.0
 """Seconds for the template to kill its children and end before it is killed itself."""
 
-ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin", "LANG": "C.UTF-8", "HOME": "/tmp"}
+ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin", "LANG": "C.UTF-8"}
 
 
 class TemplateError(CreateFailed):
@@ -44,13 +44,17 @@ class Setup(TypedDict):
 
 
 class Spawn(TypedDict):
-    """What one container is made of. `memory` in MB, `address_space` in bytes (0: no limit); `argv` empty: the Python proxy."""
+    """What one container is made of. `memory` in MB, `address_space` in bytes (0: no limit); `argv` empty: the Python proxy.
+
+    `directory` is where it works and keeps its files.
+    """
 
     name: str
     memory: int
     address_space: int
     uid: int
     own_network: bool
+    directory: str
     argv: list[str]
     env: dict[str, str]
     sockets: int
@@ -175,14 +179,14 @@ class Template:
 
     async def _abandon(self, number: int) -> None:
         """Kill a container whose maker gave up; packets keep their order, so this one finds it forked."""
-        await self.signal(number, signal.SIGKILL)
+        await self.kill(number)
         self._ended.pop(number, None)
 
-    async def signal(self, number: int, which: int) -> None:
-        """Send a signal to a container, if it still lives."""
+    async def kill(self, number: int) -> None:
+        """End a container, if it still lives."""
         if self.alive and number in self._ended:
             with contextlib.suppress(OSError):
-                await self._send({"op": "signal", "id": number, "signal": which}, [])
+                await self._send({"op": "kill", "id": number}, [])
 
     async def _send(self, packet: dict[str, object], descriptors: list[int]) -> None:
         """Send one packet, waiting while the socket's buffer is full. Raises OSError."""

@@ -10,7 +10,7 @@ the proxy only. FD is one end of a SOCK_SEQPACKET pair; every packet is one JSON
 | failed | template | | the setup can't be had; the template ends |
 | spawn | node | status, out, err, socket…, cgroup.procs… | fork a container |
 | started | template | | its process id |
-| signal | node | | send a signal to a container |
+| kill | node | | end a container |
 | exited | template | | its processes are gone; wait status |
 
 The status pipe of a child ends without a byte once it serves; else it brings the reason. When the node's end of the
@@ -37,8 +37,6 @@ PACKET = 1 << 18
 MAX_DESCRIPTORS = 250
 """The kernel passes at most 253 in one packet (SCM_MAX_FD)."""
 LINUX = sys.platform == "linux"
-TO_GUARD: dict[int, int] = {signal.SIGKILL: signal.SIGTERM, signal.SIGSTOP: signal.SIGUSR1, signal.SIGCONT: signal.SIGUSR2}
-"""What the guard of a container understands instead of signals that would hit the guard alone."""
 
 
 def load(name: str, path: str) -> ModuleType:
@@ -122,8 +120,8 @@ class Template:
         packet = json.loads(data)
         if packet["op"] == "spawn":
             self.spawn(packet, descriptors)
-        elif packet["op"] == "signal":
-            self.signal(packet["id"], packet["signal"])
+        elif packet["op"] == "kill":
+            self.kill(packet["id"])
         return True
 
     def reap(self) -> None:
@@ -139,19 +137,21 @@ class Template:
             if number is not None:
                 self.send(op="exited", id=number, status=status)
 
-    def signal(self, number: int, which: int) -> None:
-        """Send a signal to a container: to the first process of its namespace, or to its whole group."""
+    def kill(self, number: int) -> None:
+        """End a container: with the first process of a pid namespace all in it end."""
         for pid, known in self.children.items():
             if known == number:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, which if self.isolated else TO_GUARD[which])
-                    if not self.isolated:  # the action can stop its guard
+                    if self.isolated:
+                        os.kill(pid, signal.SIGKILL)
+                    else:  # the guard sees to all; the action may have stopped it
+                        os.kill(pid, signal.SIGTERM)
                         os.kill(pid, signal.SIGCONT)
 
     def close(self) -> None:
         """Kill what is left and wait for it."""
         for number in list(self.children.values()):
-            self.signal(number, signal.SIGKILL)
+            self.kill(number)
         for pid in list(self.children):
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
@@ -219,6 +219,7 @@ class Template:
         if self.isolation is not None:
             self.isolation.limit_resources(packet["address_space"])
             self.isolation.die_with(self.self_pidfd)
+        os.chdir(packet["directory"])
         os.environ.clear()
         os.environ.update(packet["env"])
         if self.self_pidfd >= 0:

@@ -66,14 +66,16 @@ def tcp_address(host: str, port: int) -> Connect:
 class _Connection(asyncio.Protocol):
     """One connection: at most one request at a time."""
 
-    __slots__ = ("_answer", "_loop", "_parser", "_timer", "_transport", "idle_since", "open", "reusable")
+    __slots__ = ("_answer", "_deadline", "_due", "_loop", "_parser", "_timer", "_transport", "idle_since", "open", "reusable")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._parser: ResponseParser | None = None
         self._answer: asyncio.Future[Result] | None = None
+        self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0  # when `_timer` fires; it outlives answers, as setting one for each would cost more than the parsing
         self.open = False
         self.reusable = True
         self.idle_since = 0.0
@@ -85,7 +87,12 @@ class _Connection(asyncio.Protocol):
         assert self._answer is None
         self._parser = ResponseParser(limit)
         self._answer = answer = self._loop.create_future()
-        self._timer = self._loop.call_at(deadline, self._finish, Failure.TIMEOUT)
+        self._deadline = deadline
+        if self._timer is None:
+            self._wake_at(deadline)
+        elif deadline < self._due:
+            self._timer.cancel()
+            self._wake_at(deadline)
         head = request_head(path, len(body))
         if len(body) <= JOIN_LIMIT:
             transport.write(head + body)
@@ -94,9 +101,28 @@ class _Connection(asyncio.Protocol):
             transport.write(body)
         return answer
 
+    def _wake_at(self, due: float) -> None:
+        self._due = due
+        self._timer = self._loop.call_at(due, self._woken)
+
+    def _woken(self) -> None:
+        self._timer = None
+        if self._answer is None:
+            return
+        if self._deadline > self._due:
+            self._wake_at(self._deadline)
+        else:
+            self._finish(Failure.TIMEOUT)
+
+    def _no_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def abort(self) -> None:
         """Close at once, whatever is on the way."""
         self.open = self.reusable = False
+        self._no_timer()
         if self._transport is not None:
             self._transport.abort()
 
@@ -114,14 +140,13 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.open = self.reusable = False
+        self._no_timer()
         if self._parser is not None:
             self._finish(self._parser.eof())
 
     def _finish(self, result: Result) -> None:
-        parser, answer, timer = self._parser, self._answer, self._timer
-        self._parser = self._answer = self._timer = None
-        if timer is not None:
-            timer.cancel()
+        parser, answer = self._parser, self._answer
+        self._parser = self._answer = None
         transport = self._transport
         unsent = transport is None or transport.get_write_buffer_size() > 0
         self.reusable = self.open and not unsent and parser is not None and parser.reusable and not isinstance(result, Failure)

@@ -18,14 +18,15 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [^\r\n]*)?(?:\r
 _HEADER = re.compile(rb"\r\n(content-length|transfer-encoding|connection)[ \t]*:[ \t]*([^\r\n]*)")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _BODILESS = (204, 304)
+_REQUEST = (
+    b"HTTP/1.1\r\nHost: action\r\nContent-Type: application/json\r\nAccept: application/json\r\n"
+    b"Connection: keep-alive\r\nContent-Length: "
+)
 
 
 def request_head(path: str, length: int) -> bytes:
     """Everything of a POST that precedes its `length` bytes of JSON."""
-    return (
-        f"POST {path} HTTP/1.1\r\nHost: action\r\nContent-Type: application/json\r\nAccept: application/json\r\n"
-        f"Connection: keep-alive\r\nContent-Length: {length}\r\n\r\n"
-    ).encode("ascii")
+    return b"POST %b %b%d\r\n\r\n" % (path.encode("ascii"), _REQUEST, length)
 
 
 class ResponseParser:

@@ -64,7 +64,7 @@ codecs.register_error("rewhisk.each-byte", _each_byte)
 
 def log_line(time: str, stream: str, text: str) -> str:
     """A line as stored: the time padded to 30 characters, the stream, the text."""
-    return f"{time:<{TIME_WIDTH}} {stream}: {text}"
+    return f"{time if len(time) == TIME_WIDTH else time.ljust(TIME_WIDTH)} {stream}: {text}"
 
 
 class Collected(Struct, frozen=True):
@@ -161,12 +161,11 @@ class LogDemux:
         if not data:
             self._flush(state, time)
             return
-        if b"\n" not in data:
-            self._extend(state, data)
-            return
-        first, *lines, rest = data.split(b"\n")
-        self._extend(state, first)
-        self._end_line(state, time)
+        lines = data.split(b"\n")
+        rest = lines.pop()
+        if lines and (state.partial or state.overflow):
+            self._extend(state, lines.pop(0))
+            self._end_line(state, time)
         for line in lines:
             if SENTINEL in line:
                 self._sentinel(stream, line)

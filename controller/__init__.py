@@ -1,0 +1,1 @@
+"""The REST API of OpenWhisk: routes, credentials, entities, invocations, activations."""

@@ -1,0 +1,120 @@
+"""The ASGI application: every request passes here, from HTTP's own rules to the reply and its headers."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+
+from controller import errors, routes, system
+from controller.context import Api
+from controller.cors import Cors, CorsPolicy, HeaderList
+from controller.deps import ApiDeps
+from controller.errors import ApiError, HttpLayerError
+from controller.hosts import HostCheck
+from controller.http import TEXT, ClientGone, Receive, Reply, Request, Scope, Send, send_reply
+from store.errors import StoreUnavailable
+
+log = logging.getLogger("rewhisk.api")
+
+REQUEST_ID = b"x-request-id"
+_BASE = "/api/v1"
+_SYSTEM_ID = b"sid_"
+"""Transaction ids that begin so are the system's own: a client's is not taken over (openwhisk-controller.md 9.1)."""
+
+
+class App:
+    """Called by the server for every request. Only this class answers; handlers return a Reply or raise."""
+
+    def __init__(self, deps: ApiDeps) -> None:
+        self.api = Api(deps)
+        self._cors = CorsPolicy(deps.cors)
+        self._hosts = HostCheck(deps.loopback, deps.hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI; only HTTP is served."""
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive, "", self.api.deps.wall_ms())
+        given = request.headers.get(REQUEST_ID)
+        if given and not given.startswith(_SYSTEM_ID):
+            request.transid = given.decode("latin-1")
+        else:
+            request.transid = self.api.deps.new_transid()
+        request.max_body, request.body_timeout = self.api.limits.body, self.api.limits.body_timeout
+        try:
+            reply = await self._reply(request)
+        except HttpLayerError as error:
+            closing: HeaderList = [(b"connection", b"close")] if error.close else []
+            await send_reply(send, Reply(error.status, error.text.encode(), Cors.NONE, TEXT), closing)
+            return
+        except ClientGone:
+            return
+        headers = self._cors.headers(reply.cors, request.headers.get(b"origin"))
+        await send_reply(send, reply, [(REQUEST_ID, request.transid.encode("latin-1")), *headers])
+
+    async def _reply(self, request: Request) -> Reply:
+        """The answer. Raises HttpLayerError, ClientGone."""
+        try:
+            self._check_target(request)
+            if not self._hosts.allows(request.headers.get(b"host")):
+                raise errors.foreign_host()
+            return await self._routed(request)
+        except ApiError as error:
+            return _error_reply(error, request)
+        except StoreUnavailable:
+            return _error_reply(errors.unavailable(""), request)
+        except (HttpLayerError, ClientGone):
+            raise
+        except Exception:  # the one supervisor of handlers: a fault must not end the connection silently
+            log.exception("request failed", extra={"transid": request.transid, "method": request.method})
+            return _error_reply(errors.internal(), request)
+
+    def _check_target(self, request: Request) -> None:
+        raw, query = request.scope["raw_path"], request.scope["query_string"]
+        size = len(raw) + len(query) + bool(query)
+        if size > self.api.limits.uri:
+            raise errors.uri_too_long(self.api.limits.uri)
+        if b"%" in raw or b"%" in query:
+            _check_percents(raw + b"?" + query)
+
+    async def _routed(self, request: Request) -> Reply:
+        path: str = request.scope["raw_path"].decode("latin-1")
+        if path != _BASE and not path.startswith(f"{_BASE}/"):
+            if request.method == "OPTIONS":
+                return system.ok(Cors.SYSTEM)
+            return await system.resolve(path, request.method)(self.api, request)
+        segments = path.split("/")[3:]
+        if segments[:1] == ["web"]:
+            raise errors.rejected(404, "The requested resource does not exist.")
+        if request.method == "OPTIONS":
+            return system.ok(Cors.REST)
+        system.check_ready(self.api)
+        if request.method == "GET" and segments in ([], [""]):
+            return await system.api_info(self.api, request)
+        if request.method == "GET" and segments == ["api-docs"]:
+            return await system.api_docs(self.api, request)
+        request.identity = await self.api.authenticator.identity(request.headers.get(b"authorization"))
+        if segments[:1] != ["namespaces"]:
+            raise errors.unknown_path()
+        return await routes.resolve(request, segments[1:])(self.api, request)
+
+
+def _check_percents(target: bytes) -> None:
+    at = target.find(b"%")
+    while at >= 0:
+        for offset in (1, 2):
+            found = target[at + offset : at + offset + 1]
+            if not found or found not in b"0123456789abcdefABCDEF":
+                raise errors.bad_percent(found.decode("latin-1"), at + offset + 1)
+        at = target.find(b"%", at + 3)
+
+
+def _error_reply(error: ApiError, request: Request) -> Reply:
+    body = msgspec.json.encode({"error": error.text, "code": request.transid})
+    return Reply(error.status, body, error.cors, headers=tuple(error.headers))
+
+
+def create_app(deps: ApiDeps) -> App:
+    """The REST API as an ASGI application."""
+    return App(deps)

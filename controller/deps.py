@@ -1,0 +1,64 @@
+"""What the REST API is given from outside: stores, the invoker, settings, clock and ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from config.limits import SystemLimits
+from config.manifest import Manifest
+from messages.wire import ControllerId
+from store.contract import ActivationStore, EntityStore, SubjectStore
+from transport.contract import Invoker
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What the API says of itself."""
+
+    build: str = "rewhisk"
+    buildno: str = "0"
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """The operator's side: status, drain and metrics, and the key to them. No admin key: nobody is the operator."""
+
+    admin_key: str | None = None
+    status: Callable[[str | None], object] = lambda namespace: {}
+    """A JSON-able state of the node; of one namespace alone if one is named."""
+    drain: Callable[[], None] = lambda: None
+    metrics: Callable[[], bytes] = lambda: b""
+    """Prometheus text."""
+    in_flight: Callable[[], Sequence[tuple[str, str]]] = tuple
+    """(activation id, action) of everything unfinished."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiDeps:
+    """Everything `create_app` needs. Times in seconds unless named otherwise."""
+
+    entities: EntityStore
+    activations: ActivationStore
+    subjects: SubjectStore
+    invoker: Invoker
+    manifest: Manifest
+    wall_ms: Callable[[], int]
+    monotonic: Callable[[], float]
+    new_activation_id: Callable[[], str]
+    """32 lower-case hex digits."""
+    new_transid: Callable[[], str]
+    """32 letters and digits."""
+    limits: SystemLimits = field(default_factory=SystemLimits)
+    controller: ControllerId = field(default_factory=lambda: ControllerId("0"))
+    cors: Sequence[str] | None = None
+    loopback: bool = True
+    """Whether the server listens on a loopback address: then foreign Host headers are refused."""
+    hosts: Sequence[str] = ()
+    """Host names taken beside the local ones: the bind address, --api-host's."""
+    info: Info = field(default_factory=Info)
+    operator: Operator = field(default_factory=Operator)
+    auth_ttl: float = 5.0
+    """How long credentials found in the store are trusted without looking again (upstream: 5 minutes)."""
+    cached_bytes: int = 64 << 20
+    """Code of actions kept decoded between invocations."""

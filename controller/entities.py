@@ -1,0 +1,160 @@
+"""Entities as they are stored and shown: one id space for all collections, revisions, newest first.
+
+A stored document is the API's form with `entityType`; values of parameters and annotations stay raw JSON.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from controller import errors
+from store.contract import EntityRow, EntityStore, StoredDoc
+from store.errors import Conflict, NotFound, StoreRefused
+
+
+class Pair(Struct, frozen=True, omit_defaults=True):
+    """A parameter or an annotation. `init`: given to the runtime at initialization instead of as an argument."""
+
+    key: str
+    value: Raw
+    init: bool = False
+
+
+class LimitSet(Struct, frozen=True, omit_defaults=True):
+    """An action's limits as stored: `timeout` ms, `memory` and `logs` MB, activations per container, containers at most."""
+
+    concurrency: int
+    logs: int
+    memory: int
+    timeout: int
+    instances: int | None = None
+
+
+class ExecDoc(Struct, frozen=True, omit_defaults=True):
+    """What an action executes."""
+
+    kind: str
+    code: str | None = None
+    binary: bool | None = None
+    main: str | None = None
+    image: str | None = None
+    components: list[str] | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that count against the limit."""
+        return sum(len(part.encode()) for part in (self.code, self.main, self.image) if part)
+
+
+class ActionEntity(Struct, frozen=True):
+    """An action; `namespace` is `ns` or `ns/package`, `updated` epoch ms."""
+
+    namespace: str
+    name: str
+    exec: ExecDoc
+    limits: LimitSet
+    version: str
+    publish: bool
+    annotations: list[Pair]
+    parameters: list[Pair]
+    updated: int
+
+
+class PackageEntity(Struct, frozen=True):
+    """A package. `binding` is empty, or says which package this one stands for."""
+
+    namespace: str
+    name: str
+    binding: dict[str, str]
+    parameters: list[Pair]
+    version: str
+    publish: bool
+    annotations: list[Pair]
+    updated: int
+
+
+class _Head(Struct, rename="camel"):
+    """What every stored entity has."""
+
+    entity_type: str
+
+
+Entity = TypeVar("Entity", ActionEntity, PackageEntity)
+
+_TYPES: dict[type[Struct], str] = {ActionEntity: "action", PackageEntity: "package"}
+encode = msgspec.json.Encoder().encode
+_head = msgspec.json.Decoder(_Head).decode
+
+
+def decode(doc: StoredDoc, kind: type[Entity]) -> Entity:
+    """The entity in a document. Raises ApiError: 409 if it is of another collection, 500 if it can't be read."""
+    try:
+        if _head(doc.body).entity_type != _TYPES[kind]:
+            raise errors.other_collection()
+        return msgspec.json.decode(doc.body, type=kind)
+    except msgspec.MsgspecError:
+        raise errors.failed(500, errors.CORRUPTED) from None
+
+
+def merged(*layers: list[Pair]) -> list[Pair]:
+    """Pairs by key; a later layer wins."""
+    return list({pair.key: pair for layer in layers for pair in layer}.values())
+
+
+class Entities:
+    """The store of entities as the API uses it: its errors become answers."""
+
+    def __init__(self, store: EntityStore) -> None:
+        self._store = store
+
+    async def find(self, doc_id: str, kind: type[Entity]) -> tuple[str, Entity] | None:
+        """Revision and entity, or None. Raises as `decode`."""
+        doc = await self._store.get(doc_id)
+        return None if doc is None else (doc.rev, decode(doc, kind))
+
+    async def load_doc(self, doc_id: str, kind: type[Entity]) -> tuple[StoredDoc, Entity]:
+        """Document and entity. Raises ApiError 404, and as `decode`."""
+        doc = await self._store.get(doc_id)
+        if doc is None:
+            raise errors.missing()
+        return doc, decode(doc, kind)
+
+    async def load(self, doc_id: str, kind: type[Entity]) -> tuple[str, Entity]:
+        """Revision and entity. Raises ApiError 404, and as `decode`."""
+        doc, entity = await self.load_doc(doc_id, kind)
+        return doc.rev, entity
+
+    async def save(self, entity: ActionEntity | PackageEntity, rev: str | None) -> None:
+        """Write; `rev` None creates. Raises ApiError: 409 if somebody else wrote meanwhile, 413 if the store won't have it."""
+        kind = _TYPES[type(entity)]
+        body = b'{"entityType":"' + kind.encode() + b'",' + encode(entity)[1:]
+        row = EntityRow(f"{kind}s", entity.namespace, entity.name, entity.updated)
+        try:
+            await self._store.put(row, body, rev)
+        except Conflict:
+            raise errors.concurrent_change() from None
+        except StoreRefused as error:
+            raise errors.failed(413, str(error)) from None
+
+    async def delete(self, doc_id: str, rev: str) -> None:
+        """Raises ApiError: 409 if somebody else wrote meanwhile, 404 if it is gone."""
+        try:
+            await self._store.delete(doc_id, rev)
+        except Conflict:
+            raise errors.concurrent_change() from None
+        except NotFound:
+            raise errors.missing() from None
+
+    async def list(
+        self, kind: type[Entity], path: str, *, limit: int = 0, skip: int = 0, exact: bool = False
+    ) -> list[Entity]:  # fmt: skip
+        """Newest change first."""
+        docs = await self._store.list(f"{_TYPES[kind]}s", path, limit=limit, skip=skip, exact=exact)
+        return [decode(doc, kind) for doc in docs]
+
+    async def count(self, collection: str, path: str) -> int:
+        """How many there are."""
+        return await self._store.count(collection, path)

@@ -1,0 +1,264 @@
+"""Every error text of the API in one place; upstream's wording where it has one.
+
+ApiError            answered as JSON `{"error": text, "code": transaction id}`
+HttpLayerError      answered as plain text, before or beside the API (upstream: by its HTTP library)
+
+`rejected` answers are made before a route took the request and carry no CORS headers; `failed` ones come from inside a
+route and carry them. Which is which follows the recorded exchanges.
+"""
+
+from __future__ import annotations
+
+from marshmallow import ValidationError
+
+from controller.cors import Cors, HeaderList
+
+REALM = b'Basic realm="OpenWhisk secure realm",charset=UTF-8'
+
+
+class ApiError(Exception):
+    """An answer other than success. `status` is the HTTP status."""
+
+    def __init__(self, status: int, text: str, cors: Cors = Cors.NONE, headers: HeaderList | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+        self.cors = cors
+        self.headers = headers or []
+
+
+class HttpLayerError(Exception):
+    """A request that HTTP itself refuses; the connection is closed after the answer if `close`."""
+
+    def __init__(self, status: int, text: str, close: bool = False) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+        self.close = close
+
+
+def rejected(status: int, text: str) -> ApiError:
+    """An answer made before a route took the request."""
+    return ApiError(status, text)
+
+
+def failed(status: int, text: str) -> ApiError:
+    """An answer from inside a route."""
+    return ApiError(status, text, Cors.REST)
+
+
+# --- credentials ------------------------------------------------------------------------------------------------------
+
+
+def no_credentials() -> ApiError:
+    """401: none, or none that could be read."""
+    text = "The resource requires authentication, which was not supplied with the request"
+    return ApiError(401, text, headers=[(b"www-authenticate", REALM)])
+
+
+def wrong_credentials() -> ApiError:
+    """401: well-formed, but nobody's."""
+    return ApiError(401, "The supplied authentication is invalid", headers=[(b"www-authenticate", REALM)])
+
+
+def forbidden(resource: str) -> ApiError:
+    """403: names what may not be touched."""
+    return failed(403, f"The supplied authentication is not authorized to access '{resource}'.")
+
+
+def foreign_host() -> ApiError:
+    """403: the request reached a loopback address under somebody else's name (DNS rebinding)."""
+    return rejected(403, "The Host header names another host; this node answers only to local names and its --api-host.")
+
+
+OPERATOR_MISSING = "Authentication is possible but has failed or not yet been provided."
+OPERATOR_WRONG = "username or password are wrong."
+ADMIN_ONLY = "This needs the node's admin key."
+
+# --- paths, names and queries -----------------------------------------------------------------------------------------
+
+
+def unknown_path() -> ApiError:
+    """404: no such path, or not with this method (there is no 405 under /api/v1)."""
+    return rejected(404, "The requested resource could not be found.")
+
+
+def method_not_allowed(methods: str) -> ApiError:
+    """405: only outside /api/v1. `methods` is a list such as `GET, OPTIONS`."""
+    text = f"HTTP method not allowed, supported methods: {methods}"
+    return ApiError(405, text, headers=[(b"allow", methods.encode())])
+
+
+def missing() -> ApiError:
+    """404: there is no such entity."""
+    return failed(404, "The requested resource does not exist.")
+
+
+def missing_named(resource: str) -> ApiError:
+    """404: there is no such package."""
+    return failed(404, f"The requested resource '{resource}' does not exist.")
+
+
+def bad_query(parameter: str, text: str) -> ApiError:
+    """400: a query parameter that can't be converted."""
+    return rejected(400, f"The query parameter '{parameter}' was malformed:\n{text}")
+
+
+NAME_ILLEGAL = "The name of the entity contains illegal characters."
+NAMESPACE_ILLEGAL = "The namespace contains illegal characters."
+LIMITS_INNER = "Inner entity level routes for limits are not yet implemented."
+ACTIVATION_ID_ILLEGAL = "The activation id is not valid."
+DOCS_WITH_COUNT = "The parameter 'docs' is not permitted with 'count'."
+
+
+def name_too_long(length: int, most: int) -> ApiError:
+    """400; the misspelling is upstream's."""
+    return rejected(400, f"Name segement longer than allowed: {length} > {most}.")
+
+
+def namespace_too_long(length: int, most: int) -> ApiError:
+    """400."""
+    return rejected(400, f"Namespace longer than allowed: {length} > {most}.")
+
+
+def activation_id_length(length: int) -> ApiError:
+    """400."""
+    return rejected(400, f"Activation id length is {length} but must be 32.")
+
+
+# --- bodies -----------------------------------------------------------------------------------------------------------
+
+NOT_AN_OBJECT = "JSON object expected"
+NOT_AN_ENTITY = "Object expected in field 'exec'"
+NESTED_TOO_DEEPLY = "JSON input nested too deeply"
+NUMBER_TOO_LARGE = "JSON number out of range"
+PAIRS_MALFORMED = "parameters malformed!"
+VERSION_MALFORMED = "semantic version malformed"
+NEGATIVE_SIZE = "requirement failed: a negative size of an object is not allowed."
+EXEC_WITHOUT_KIND = "'kind' must be a string defined in 'exec'"
+COMPONENTS_MISSING = "'components' must be defined for sequence kind"
+COMPONENTS_NOT_A_LIST = "'components' must be an array"
+COMPONENT_MALFORMED = "fully qualified name malformed"
+COMPONENT_NOT_QUALIFIED = (
+    "requirement failed: The fully qualified name of the entity must contain at least the namespace and the name of the entity."
+)
+IMAGE_MALFORMED = "could not parse image name"
+CODE_NOT_BASE64 = "'code' looks like base64 but has white space around it, so that it can't be decoded"
+
+
+def malformed(text: str) -> ApiError:
+    """400: a body that can't be read or has fields of the wrong form."""
+    return rejected(400, f"The request content was malformed:\n{text}")
+
+
+def invalid(error: ValidationError, order: list[str]) -> ApiError:
+    """400 for what a schema found: upstream reports the first field alone, in the order in which it reads them."""
+    found = error.messages_dict
+    for field in order:
+        if field in found:
+            return malformed(str(found[field][0]))
+    return malformed(NOT_AN_ENTITY)
+
+
+def wrong_content_type(given: str) -> ApiError:
+    """415."""
+    return rejected(415, f"The request's Content-Type [{given}] is not supported. Expected:\napplication/json")
+
+
+def too_large(what: str, size: int, most: int) -> ApiError:
+    """413 for parts of entities (`exec`, `parameters`, `annotations`) and the `Request` itself; bytes."""
+    return failed(413, f"{what} larger than allowed: {size} > {most} bytes.")
+
+
+# --- entities ---------------------------------------------------------------------------------------------------------
+
+EXEC_UNDEFINED = "exec undefined"
+NO_COMPONENT = "No component specified for the sequence."
+RESERVED_PARAMETERS = "Request defines parameters that are not allowed (e.g., reserved properties)."
+PACKAGE_RESERVED = "Package name 'default' is reserved."
+CORRUPTED = "Resource is corrupted and cannot be read."
+
+
+def exists_already() -> ApiError:
+    """409: PUT without overwrite."""
+    return failed(409, "resource already exists")
+
+
+def other_collection() -> ApiError:
+    """409: all collections of a namespace share one name space."""
+    return failed(409, "Resource by this name exists but is not in this collection.")
+
+
+def concurrent_change() -> ApiError:
+    """409: somebody else wrote in between."""
+    return failed(409, "Concurrent modification to resource detected.")
+
+
+def package_not_empty(count: int) -> ApiError:
+    """409."""
+    entities = "1 entity" if count == 1 else f"{count} entities"
+    return failed(409, f"Package not empty (contains {entities}). Set force param or delete package contents.")
+
+
+def kind_unknown(kind: str, valid: str) -> str:
+    """Text for a kind that the manifest lacks."""
+    return f"The specified runtime '{kind}' is not supported by this platform. Valid values are: {valid}."
+
+
+def kind_deprecated(kind: str) -> ApiError:
+    """400."""
+    text = f"The '{kind}' runtime is no longer supported. You may read and delete but not update or invoke this action."
+    return failed(400, text)
+
+
+def kind_forbidden(kind: str) -> ApiError:
+    """403: not among the namespace's allowed kinds."""
+    return failed(403, f"The supplied authentication is not authorized to access actions of kind '{kind}'.")
+
+
+def out_of_bounds(text: str) -> ApiError:
+    """400 for a limit beyond what the namespace may have."""
+    return failed(400, f"requirement failed: {text}")
+
+
+# --- service ----------------------------------------------------------------------------------------------------------
+
+INTERNAL = "There was an internal server error."
+OVERLOADED = "The server is currently unavailable (because it is overloaded or down for maintenance)."
+REQUEST_TOO_LARGE = "Request too large"
+
+
+def not_yet(what: str) -> ApiError:
+    """501: a part of OpenWhisk's API that this release lacks."""
+    return failed(501, f"{what} are not supported by this release of rewhisk.")
+
+
+def unavailable(reason: str) -> ApiError:
+    """503 with the reason."""
+    return failed(503, reason or OVERLOADED)
+
+
+def internal() -> ApiError:
+    """500."""
+    return failed(500, INTERNAL)
+
+
+def uri_too_long(most: int) -> HttpLayerError:
+    """414, plain text."""
+    return HttpLayerError(414, f"URI length exceeds the configured limit of {most} characters")
+
+
+def bad_percent(found: str, column: int) -> HttpLayerError:
+    """400, plain text: `%` without two hex digits; `column` counts from 1."""
+    unexpected = f"Invalid input '{found}'" if found else "Unexpected end of input"
+    return HttpLayerError(400, f"Illegal request-target: {unexpected}, expected HEXDIG (line 1, column {column})")
+
+
+def body_too_large() -> HttpLayerError:
+    """400, plain text (upstream's status)."""
+    return HttpLayerError(400, REQUEST_TOO_LARGE, close=True)
+
+
+def body_too_slow(seconds: float) -> HttpLayerError:
+    """408, plain text."""
+    return HttpLayerError(408, f"The request body did not arrive within {seconds:g} seconds", close=True)

@@ -1,0 +1,188 @@
+"""One request and its reply, close to ASGI: no more per request than an invocation needs."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from msgspec import Struct
+
+from controller import errors
+from controller.cors import Cors, HeaderList
+from controller.json_text import JsonError, read_json
+from controller.query import Query
+from messages.wire import Identity
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+JSON = b"application/json"
+TEXT = b"text/plain; charset=UTF-8"
+ABORT = "rewhisk.abort"
+"""Key of `scope["extensions"]`: a callable that ends the connection at once, without an answer."""
+
+_DISCARD_FACTOR = 2
+"""A refused body is read on up to so many times the limit, so that the client gets to see the answer."""
+
+_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+")
+
+
+class ClientGone(Exception):
+    """The client closed the connection: nobody is there to be answered."""
+
+
+class Reply(Struct, frozen=True):
+    """An answer. `body` is sent as it is."""
+
+    status: int
+    body: bytes
+    cors: Cors = Cors.REST
+    content_type: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Request:
+    """A request under way. `identity`, `namespace`, `package` and `name` are set by the router."""
+
+    __slots__ = (
+        "_receive", "body_timeout", "headers", "identity", "max_body", "method", "name", "namespace", "package", "query",
+        "scope", "start", "transid",
+    )  # fmt: skip
+
+    identity: Identity
+    namespace: str
+    package: str
+    name: str
+
+    def __init__(self, scope: Scope, receive: Receive, transid: str, start: int) -> None:
+        self.scope = scope
+        self._receive = receive
+        self.method: str = scope["method"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.query = Query(scope["query_string"])
+        self.transid = transid
+        self.start = start
+        self.max_body = 50 << 20
+        self.body_timeout = 30.0
+
+    def header(self, name: bytes) -> str | None:
+        """A header's value; names in lower case."""
+        found = self.headers.get(name)
+        return None if found is None else found.decode("latin-1")
+
+    @property
+    def announced(self) -> int:
+        """Content-Length in bytes, 0 if the body's length is not announced."""
+        found = self.headers.get(b"content-length", b"0")
+        return int(found) if found.isdigit() else 0
+
+    async def json(self, limit: int | None = None) -> tuple[bytes, Any]:
+        """The body as JSON text and value; no bytes at all give (b"", None).
+
+        `limit` bytes are taken at most, however the body comes. Raises ApiError 400, 413, 415, HttpLayerError, ClientGone.
+        """
+        body = await self.body(limit)
+        self._check_content_type(body)
+        if not body:
+            return b"", None
+        try:
+            return read_json(body)
+        except JsonError as error:
+            raise errors.malformed(str(error)) from None
+
+    def _check_content_type(self, body: bytes) -> None:
+        given = self.headers.get(b"content-type")
+        if given == JSON or (given is None and not body):
+            return
+        text = "application/octet-stream" if given is None else given.decode("latin-1")
+        media, _, rest = text.partition(";")
+        media = media.strip()
+        if media.lower() == "application/json":
+            return
+        if _MEDIA_TYPE.fullmatch(media) is None:
+            media, rest = "application/octet-stream", ""
+        charset = rest.strip().replace("utf-8", "UTF-8")
+        raise errors.wrong_content_type(f"{media.lower()}; {charset}" if charset else media.lower())
+
+    async def body(self, limit: int | None = None) -> bytes:
+        """All of the body. Raises as `json` does, apart from 415."""
+        if limit is not None and self.announced > limit:
+            await self._discard(self.announced)
+            raise errors.too_large("Request", self.announced, limit)
+        if self.announced > self.max_body:
+            await self._discard(self.announced)
+            raise errors.body_too_large()
+        try:
+            async with asyncio.timeout(self.body_timeout):
+                return await self._read(limit)
+        except TimeoutError:
+            raise errors.body_too_slow(self.body_timeout) from None
+
+    async def _read(self, limit: int | None) -> bytes:
+        message = await self._next()
+        if not message.get("more_body"):
+            whole: bytes = message.get("body", b"")
+            self._check_size(len(whole), limit)
+            return whole
+        parts = [message.get("body", b"")]
+        size = len(parts[0])
+        while message.get("more_body"):
+            message = await self._next()
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > (self.max_body if limit is None else limit):
+                await self._discard(0)
+                self._check_size(size, limit)
+        return b"".join(parts)
+
+    def _check_size(self, size: int, limit: int | None) -> None:
+        if limit is not None and size > limit:
+            raise errors.too_large("Request", size, limit)
+        if size > self.max_body:
+            raise errors.body_too_large()
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        return message
+
+    async def _discard(self, announced: int) -> None:
+        """Read on without keeping, within bounds, so that the refusal is not lost in a reset connection."""
+        if announced > _DISCARD_FACTOR * self.max_body or b"expect" in self.headers:
+            return
+        size = 0
+        try:
+            async with asyncio.timeout(self.body_timeout):
+                while size <= _DISCARD_FACTOR * self.max_body:
+                    message = await self._next()
+                    size += len(message.get("body", b""))
+                    if not message.get("more_body"):
+                        return
+        except TimeoutError:
+            return
+
+    async def disconnected(self) -> None:
+        """Returns when the client is gone. To be awaited only after the body was read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def abort(self) -> None:
+        """End the connection without an answer. Returns when it is closed."""
+        end = self.scope.get("extensions", {}).get(ABORT)
+        if end is not None:
+            end()
+            await self.disconnected()
+
+
+async def send_reply(send: Send, reply: Reply, headers: HeaderList) -> None:
+    """Write an answer with these headers beside its own."""
+    head = [*headers, *reply.headers, (b"content-length", b"%d" % len(reply.body))]
+    if reply.body:
+        head.append((b"content-type", reply.content_type))
+    await send({"type": "http.response.start", "status": reply.status, "headers": head})
+    await send({"type": "http.response.body", "body": reply.body})

@@ -1,0 +1,125 @@
+"""POST to an action: arguments merged, the message built, handed to the invoker, its answer waited for."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+from msgspec import Raw, UnsetType
+
+from controller import access, errors
+from controller.context import Api
+from controller.http import ClientGone, Reply, Request
+from controller.targets import Target
+from messages.record import api_form
+from messages.wire import EMPTY_OBJECT, ActivationMessage, ActivationRecord
+from transport.contract import Invocation, Refused
+
+ACTIVATION_ID = b"x-openwhisk-activation-id"
+_STATUS = {0: 200, 1: 502, 2: 502, 3: 500}
+"""HTTP status of a blocking invocation by the activation's status code (openwhisk-controller.md 4.4)."""
+
+_arguments = msgspec.json.Decoder(dict[str, Raw]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+async def invoke(api: Api, request: Request) -> Reply:
+    """POST actions/NAME. Raises ApiError 400, 403, 404, 409, 413, 415, 429, 503; ClientGone."""
+    query = request.query
+    if not request.package:
+        access.require_own(request.identity, f"{request.namespace}/{request.name}")
+    limit = api.limits.payload
+    if request.announced > limit:
+        await request.body(limit)
+    blocking, only_result = query.flag("blocking"), query.flag("result")
+    wait = query.wait(api.limits.blocking_wait)
+    body, value = await request.json(limit)
+    if body and not isinstance(value, dict):
+        raise errors.malformed(errors.NOT_AN_OBJECT)
+    target = await api.targets.find(request.identity, request.namespace, request.package, request.name)
+    if target.locked and value and not target.locked.isdisjoint(value):
+        raise errors.failed(400, errors.RESERVED_PARAMETERS)
+    message = _message(api, request, target, content(target, body, bool(value)), blocking)
+    invocation = await _accepted(api, request, message, target)
+    if not blocking:
+        invocation.forget()
+        return _accepted_reply(invocation.id)
+    record = await _result(request, invocation, wait)
+    return _accepted_reply(invocation.id) if record is None else _record_reply(record, only_result)
+
+
+def content(target: Target, body: bytes, arguments: bool) -> Raw:
+    """The merged arguments: the body's bytes as they came if there is nothing to merge. The caller's values win."""
+    if not target.defaults:
+        return Raw(body) if arguments else EMPTY_OBJECT
+    if not arguments:
+        return target.content
+    return Raw(_encode({**target.defaults, **_arguments(body)}))
+
+
+def _message(api: Api, request: Request, target: Target, arguments: Raw, blocking: bool) -> ActivationMessage:
+    return ActivationMessage(
+        transid=[request.transid, request.start],
+        action=target.action,
+        revision=target.executable.revision,
+        user=request.identity,
+        activation_id=api.deps.new_activation_id(),
+        root_controller_index=api.deps.controller,
+        blocking=blocking,
+        content=arguments,
+        init_args=target.init_args,
+    )
+
+
+async def _accepted(api: Api, request: Request, message: ActivationMessage, target: Target) -> Invocation:
+    try:
+        return await api.deps.invoker.invoke(message, target.executable)
+    except Refused as refusal:
+        raise errors.failed(refusal.status, str(refusal) or errors.OVERLOADED) from None
+    except ConnectionAbortedError:
+        await request.abort()
+        raise ClientGone from None
+
+
+async def _result(request: Request, invocation: Invocation, wait: float) -> ActivationRecord | None:
+    """The record, or None when the wait is over. Raises ClientGone as soon as nobody waits any more."""
+    task = asyncio.current_task()
+    gone = over = False
+
+    def leave(_: asyncio.Task[None]) -> None:
+        nonlocal gone
+        if not over and task is not None:
+            gone = True
+            task.cancel()
+
+    watcher = asyncio.get_running_loop().create_task(request.disconnected())
+    watcher.add_done_callback(leave)
+    try:
+        return await invocation.result(wait)
+    except asyncio.CancelledError:
+        if gone and task is not None and task.uncancel() == 0:
+            raise ClientGone from None
+        raise
+    except ConnectionAbortedError:
+        over = True
+        watcher.cancel()
+        await request.abort()
+        raise ClientGone from None
+    finally:
+        over = True
+        watcher.cancel()
+        invocation.forget()
+
+
+def _accepted_reply(activation_id: str) -> Reply:
+    header = activation_id.encode()
+    return Reply(202, b'{"activationId":"%b"}' % header, headers=((ACTIVATION_ID, header),))
+
+
+def _record_reply(record: ActivationRecord, only_result: bool) -> Reply:
+    """An array as result is answered bare, even if the record was asked for: upstream's rule."""
+    result = record.response.result
+    shown = b"{}" if isinstance(result, UnsetType) else bytes(result)
+    bare = only_result or shown.lstrip()[:1] == b"["
+    header = ((ACTIVATION_ID, record.activation_id.encode()),)
+    return Reply(_STATUS[record.response.status_code], shown if bare else api_form(record), headers=header)

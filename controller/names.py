@@ -1,0 +1,45 @@
+"""Names of namespaces, packages and entities: which are allowed and what is said about the others."""
+
+from __future__ import annotations
+
+import re
+
+from controller import errors
+
+MAX_LENGTH = 256
+"""Upstream's limit of a path segment."""
+
+_NAME = re.compile(r"\w(?:[\w@ .&-]*[\w@.&-])?", re.ASCII)
+_ACTIVATION_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def is_name(text: str) -> bool:
+    """Whether this can name an entity."""
+    return len(text) <= MAX_LENGTH and _NAME.fullmatch(text) is not None
+
+
+def check_namespace(text: str) -> str:
+    """The text, if it can be a namespace. Raises ApiError (400)."""
+    if len(text) > MAX_LENGTH:
+        raise errors.namespace_too_long(len(text), MAX_LENGTH)
+    if not is_name(text):
+        raise errors.rejected(400, errors.NAMESPACE_ILLEGAL)
+    return text
+
+
+def check_entity(text: str) -> str:
+    """The text, if it can name an entity. Raises ApiError (400)."""
+    if len(text) > MAX_LENGTH:
+        raise errors.name_too_long(len(text), MAX_LENGTH)
+    if not is_name(text):
+        raise errors.rejected(400, errors.NAME_ILLEGAL)
+    return text
+
+
+def check_activation_id(text: str) -> str:
+    """The text, if it is an activation id: 32 lower-case hex digits. Raises ApiError (400)."""
+    if len(text) != 32:
+        raise errors.activation_id_length(len(text))
+    if _ACTIVATION_ID.fullmatch(text) is None:
+        raise errors.rejected(400, errors.ACTIVATION_ID_ILLEGAL)
+    return text

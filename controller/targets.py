@@ -1,0 +1,116 @@
+"""What an invocation runs, made from action and package once per revision and kept while nobody changes either."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from msgspec import Raw, Struct
+
+from config.manifest import Manifest
+from controller import access, errors
+from controller.entities import ActionEntity, Entities, PackageEntity, encode, merged
+from controller.exec import SEQUENCE
+from messages.action import Executable, decode_action, executable
+from messages.wire import ActionName, Identity
+from store.contract import StoredDoc
+
+_OVERHEAD = 2_000
+"""Bytes that an entry costs beside its code, roughly."""
+
+
+class Target(Struct, frozen=True):
+    """An action ready to be invoked. `defaults`: its package's and its own parameters; `locked`: those nobody may override."""
+
+    executable: Executable
+    action: ActionName
+    public: bool
+    defaults: dict[str, Raw]
+    content: Raw
+    init_args: list[str]
+    locked: frozenset[str]
+
+
+def target_of(doc: StoredDoc, action: ActionEntity, package: PackageEntity | None) -> Target:
+    """Pure: what invoking this revision of the action means."""
+    parameters = merged(package.parameters if package else [], action.parameters)
+    defaults = {pair.key: pair.value for pair in parameters}
+    final = any(pair.key == "final" and bytes(pair.value) == b"true" for pair in action.annotations)
+    return Target(
+        executable=executable(decode_action(doc.body), doc.rev),
+        action=ActionName(action.namespace, action.name, action.version),
+        public=package is not None and package.publish,
+        defaults=defaults,
+        content=Raw(encode(defaults)),
+        init_args=[pair.key for pair in parameters if pair.init],
+        locked=frozenset(key for key, value in defaults.items() if final and bytes(value) != b"null"),
+    )
+
+
+class Targets:
+    """Targets by action id, most recently used last, at most `most` bytes of them.
+
+    `changed` must be called after every write to actions and packages; a lookup that was under way meanwhile isn't kept.
+    """
+
+    def __init__(self, entities: Entities, manifest: Manifest, most: int) -> None:
+        self._entities = entities
+        self._manifest = manifest
+        self._most = most
+        self._kept: OrderedDict[str, Target] = OrderedDict()
+        self._size = 0
+        self._changes = 0
+
+    def __repr__(self) -> str:
+        return f"<Targets [{len(self._kept)} kept, {self._size} bytes]>"
+
+    def changed(self, doc_id: str) -> None:
+        """An action or a package was written: what was made from it is no longer true."""
+        self._changes += 1
+        for key in [key for key in self._kept if key == doc_id or key.startswith(f"{doc_id}/")]:
+            self._size -= _weight(self._kept.pop(key))
+
+    async def find(self, identity: Identity, namespace: str, package: str, name: str) -> Target:
+        """The target, for one who may invoke it. Raises ApiError 400, 403, 404, 409, 501."""
+        package_id = f"{namespace}/{package}" if package else ""
+        key = f"{package_id or namespace}/{name}"
+        own = access.owns(identity, namespace)
+        if not own and not package:
+            raise errors.forbidden(key)
+        found = self._kept.get(key)
+        if found is None:
+            return await self._load(identity, key, package_id)
+        if not own and not found.public:
+            raise errors.forbidden(package_id)
+        self._kept.move_to_end(key)
+        return found
+
+    async def _load(self, identity: Identity, key: str, package_id: str) -> Target:
+        changes = self._changes
+        package = None
+        if package_id:
+            _, package = await access.require_package(identity, self._entities, package_id)
+        doc, action = await self._entities.load_doc(key, ActionEntity)
+        self._check_kind(action.exec.kind)
+        made = target_of(doc, action, package)
+        if changes == self._changes:
+            self._keep(key, made)
+        return made
+
+    def _check_kind(self, kind: str) -> None:
+        if kind == SEQUENCE:
+            raise errors.not_yet("Invocations of sequences")
+        known = self._manifest.resolve(kind)
+        if known is not None and known.deprecated:
+            raise errors.kind_deprecated(kind)
+
+    def _keep(self, key: str, made: Target) -> None:
+        old = self._kept.pop(key, None)
+        self._size += _weight(made) - (_weight(old) if old is not None else 0)
+        self._kept[key] = made
+        while self._size > self._most and self._kept:
+            _, dropped = self._kept.popitem(last=False)
+            self._size -= _weight(dropped)
+
+
+def _weight(target: Target) -> int:
+    return _OVERHEAD + len(target.executable.code) + len(target.content) * 2

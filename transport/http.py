@@ -1,0 +1,164 @@
+"""The HTTP server: uvicorn with httptools, with the bounds on request heads that it lacks, started and stopped by the node.
+
+What the application gets beyond ASGI is `scope["extensions"]["rewhisk.abort"]`, which ends the connection at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from controller.http import ABORT
+
+MAX_HEAD = 64 << 10
+"""Bytes of request line and headers together (Tomcat: 8 KiB, node: 16 KiB, nginx: 32 KiB; the URI may have 8 KiB)."""
+MAX_HEADERS = 128
+"""Upstream's HTTP library takes 64."""
+MAX_CONNECTIONS = 8192
+"""Upstream's limit (openwhisk-controller.md 1.2)."""
+HEAD_TIMEOUT = 30.0
+"""Seconds for a request's head to arrive, from its first byte."""
+IDLE_TIMEOUT = 70
+"""Seconds that a connection may be idle (upstream's)."""
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection. Heads that are too long, have too many headers or come too slowly end it with a plain text answer."""
+
+    _head_size = 0
+    _in_head = False
+    _refusal: tuple[int, str] | None = None
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A connection that never sends anything is idle."""
+        super().connection_made(transport)
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        self._stop_head_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol. What comes after the connection was refused is not looked at."""
+        if self.parser is None or self.transport.is_closing():
+            return
+        super().data_received(data)
+        if self._in_head and self._head_timer is None and not self.transport.is_closing():
+            self._head_timer = self.loop.call_later(HEAD_TIMEOUT, self._head_late)
+
+    def on_message_begin(self) -> None:
+        """See httptools."""
+        super().on_message_begin()
+        self._head_size = 0
+        self._in_head = True
+        extensions: dict[str, Any] = {ABORT: self.transport.abort}
+        self.scope["extensions"] = extensions
+
+    def on_url(self, url: bytes) -> None:
+        """See httptools. Longer URIs than the application takes are let through to it, up to the bound of the head."""
+        self._grown(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """See httptools."""
+        self._grown(len(name) + len(value))
+        if len(self.headers) >= MAX_HEADERS:
+            self._refuse(431, f"Request has more than {MAX_HEADERS} headers")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """See httptools."""
+        self._in_head = False
+        self._stop_head_timer()
+        super().on_headers_complete()
+
+    def _grown(self, size: int) -> None:
+        self._head_size += size
+        if self._head_size > MAX_HEAD:
+            self._refuse(431, f"Request head exceeds the limit of {MAX_HEAD} bytes")
+
+    def _refuse(self, status: int, text: str) -> None:
+        self._refusal = (status, text)
+        raise ValueError(text)  # ends the parser, which then asks for send_400_response
+
+    def send_400_response(self, msg: str) -> None:
+        """The answer to what is no acceptable HTTP, then the end of the connection."""
+        status, text = self._refusal or (400, msg)
+        body = text.encode()
+        head = b"content-type: text/plain; charset=UTF-8\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[status] + head + body)
+        self.transport.close()
+
+    def _head_late(self) -> None:
+        self._refusal = (408, f"The request did not arrive within {HEAD_TIMEOUT:g} seconds")
+        if not self.transport.is_closing():
+            self.send_400_response("")
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+class _Embedded(uvicorn.Server):
+    """uvicorn without its signal handlers: signals are the node's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves them alone."""
+        yield
+
+
+class Server:
+    """Serves an ASGI application on a listening socket, on the running loop."""
+
+    def __init__(self, app: Any, listener: socket.socket, *, tls_cert: str | None = None, tls_key: str | None = None) -> None:
+        self._listener = listener
+        config = uvicorn.Config(
+            app,
+            http=Protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            headers=[("Server", "rewhisk")],
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_keep_alive=IDLE_TIMEOUT,
+            ssl_certfile=tls_cert,
+            ssl_keyfile=tls_key,
+        )
+        self._server = _Embedded(config)
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that was bound."""
+        return int(self._listener.getsockname()[1])
+
+    async def start(self) -> None:
+        """Returns when connections are taken."""
+        self._task = asyncio.get_running_loop().create_task(self._server.serve(sockets=[self._listener]))
+        while not self._server.started:
+            if self._task.done():
+                self._task.result()
+                raise ConnectionError("the HTTP server ended while starting")
+            await asyncio.sleep(0.001)
+
+    async def stop(self, grace: float = 5.0) -> None:
+        """Take no more connections, let answers under way go out for `grace` seconds, then end. Works twice, too."""
+        if self._task is None:
+            return
+        self._server.config.timeout_graceful_shutdown = max(1, round(grace))
+        self._server.should_exit = True
+        await self._task
+        self._task = None
+        self._listener.close()

@@ -1,0 +1,316 @@
+"""A standalone node: store, journal, actors, containers and the REST API in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+import uuid
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from actors.base import Rules
+from actors.pool import PoolSettings, StemCell
+from config.limits import SystemLimits
+from config.manifest import Manifest
+from config.settings import Settings
+from containers.host import ContainerHost
+from containers.note import Note, read_note
+from containers.process import ProcessDriver
+from store.contract import Store
+from store.data_dir import DataDir
+from store.errors import StoreError
+from store.failpoint import parse_failpoint
+from store.journal_queue import JournalSettings
+from store.open import open_store
+from store.ports import Actions, Records
+from transport.clock import LoopClock
+from transport.core import Core
+from transport.local import LocalAnswers, LocalInvoker
+from transport.metrics import Metrics
+
+STARTING = "The node is starting: it reads its journal."
+STALLED = "The node's store has not answered for {seconds:.0f} s."
+FENCED = "Another process owns this node's journal."
+FREE_FOR = 0.02
+"""Seconds between looks whether a draining node is empty."""
+
+log = structlog.get_logger("node")
+
+
+class Node:
+    """One node of one data directory. `open`, then `drain`, then `close`; `failed` is set when it has to end by itself."""
+
+    def __init__(self, settings: Settings, data_dir: DataDir, limits: SystemLimits, manifest: Manifest) -> None:
+        self.settings = settings
+        self.limits = limits
+        self.manifest = manifest
+        self.answers = LocalAnswers()
+        self.metrics = Metrics()
+        self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.started = time.monotonic()
+        self.draining = False
+        self.low_disk: str | None = None
+        self._data_dir = data_dir
+        self._loop = asyncio.get_running_loop()
+        self._clock = LoopClock(self._loop)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._store: Store | None = None
+        self._core: Core | None = None
+        self._host: ContainerHost | None = None
+        self._note: Note | None = None
+        self._driver: ProcessDriver | None = None
+        self._ready = False
+        self.invoker = LocalInvoker(self.answers, self._hand_in, self._pending, self.unready)
+
+    # Starting -----------------------------------------------------------------------------------------------------
+
+    async def open_store(self) -> Store:
+        """Open the store: the API's reads need it. Raises StoreError."""
+        self._store = await open_store(self.settings.store, self._data_dir.path)
+        return self._store
+
+    async def open(self, api_host: str, url: str) -> int:
+        """Read the journal, remove what earlier containers left, queue again what was incomplete; how much that was.
+
+        Raises StoreError, ContainerError.
+        """
+        store = self._opened()
+        clean = self._data_dir.died is None
+        noted = [] if clean else read_note(self._note_path)
+        driver = self._driver
+        assert driver is not None
+        core = self._core = self._make_core(store)
+        await core.open(clean=clean, address=url)
+        await driver.leftovers(lambda container: True)
+        self._note = self._new_note()
+        self._host = self._make_host(driver, core, api_host)
+        ahead = self._clock.monotonic() + (0.0 if clean else self.settings.run_ahead_after)
+        actions = Actions(store.entities, store.subjects, self._spawn)
+        core.begin(self._host, Records(store.activations, self._spawn), actions, run_ahead_from=ahead)
+        resumed = core.resume({each.activation_id for each in noted}, clean=clean)
+        self._ready = True
+        return resumed
+
+    def _opened(self) -> Store:
+        assert self._store is not None
+        return self._store
+
+    @property
+    def _stream(self) -> str:
+        return f"invoker{self.settings.id}"
+
+    @property
+    def _note_path(self) -> Path:
+        return self._data_dir.path / f"note-{self._stream}.map"
+
+    def _new_note(self) -> Note:
+        self._note_path.unlink(missing_ok=True)
+        return Note(self._note_path)
+
+    async def open_driver(self) -> None:
+        """Make the container driver. Raises ContainerError."""
+        settings, installation = self.settings, await self._opened().installation_id()
+        self._driver = ProcessDriver(installation, self._stream, python=settings.python, network=settings.action_network)
+        await self._driver.open()
+
+    def driver_notes(self) -> list[str]:
+        """What people should know about the driver here."""
+        return self._driver.notes() if self._driver is not None else []
+
+    def _make_core(self, store: Store) -> Core:
+        settings = self.settings
+        return Core(
+            log=store.journal,
+            stream=self._stream,
+            writer=secrets.token_hex(8),
+            clock=self._clock,
+            call_soon=self._loop.call_soon,
+            spawn=self._spawn,
+            answers=self.answers,
+            rules=self._rules(),
+            pool=self._pool(),
+            journal_settings=JournalSettings(
+                max_events=settings.commit_events,
+                max_bytes=settings.commit_bytes,
+                snapshot_every=settings.snapshot_every,
+                keep_ms=round(settings.keep_journal * 1000),
+                lease=settings.lease,
+            ),
+            instrument=self.metrics.observe,
+            on_failure=self._actor_failed,
+            on_fenced=lambda: self._end(FENCED),
+            on_failed=lambda error: self._end(str(error)),
+            failpoint=parse_failpoint(settings.failpoint) if settings.failpoint else None,
+            unfit=lambda: self.low_disk,
+        )
+
+    def _rules(self) -> Rules:
+        settings = self.settings
+        return Rules(
+            live_bound=settings.live_bound,
+            largest=settings.event_bytes,
+            remember=settings.duplicates_for,
+            result_limit=self.limits.payload,
+            stall=settings.lease,
+            log_wait=settings.log_idle,
+            alone_from=settings.alone_from,
+            max_age=settings.max_age,
+        )
+
+    def _pool(self) -> PoolSettings:
+        settings = self.settings
+        cells = tuple(
+            StemCell(kind.kind, "", cell.memory, cell.initial_count)
+            for kinds in self.manifest.families().values()
+            for kind in kinds
+            for cell in kind.stem_cells
+        )
+        more = {"starting": settings.parallel_starts} if settings.parallel_starts else {}
+        return PoolSettings(memory=settings.memory, idle_timeout=settings.idle_container, stem_cells=cells, **more)
+
+    def _make_host(self, driver: ProcessDriver, core: Core, api_host: str) -> ContainerHost:
+        assert self._note is not None
+        return ContainerHost(
+            driver,
+            self._note,
+            prefix=f"rewhisk_{self._stream}",
+            labels={},
+            env={"__OW_API_HOST": api_host},
+            on_output=core.output,
+            on_bug=lambda error, run_id: log.error("driver failed", activation_id=run_id, exc_info=error),
+            result_limit=self.limits.payload,
+            create_timeout=self.settings.create_timeout,
+        )
+
+    # Running ------------------------------------------------------------------------------------------------------
+
+    def _hand_in(self, command: Any) -> None:
+        assert self._core is not None
+        self._core.hand_in(command)
+
+    def _pending(self, namespace: str, activation_id: str) -> dict[str, object] | None:
+        return self._core.pending(namespace, activation_id) if self._core is not None else None
+
+    def unready(self) -> str | None:
+        """Why the node may not answer the API now, or None."""
+        if not self._ready or self._core is None:
+            return STARTING
+        stalled = self._core.journal.stalled()
+        if stalled > self.settings.lease:
+            return STALLED.format(seconds=stalled)
+        return self.low_disk
+
+    def _actor_failed(self, name: str, error: Exception, message: object) -> None:
+        """Logged once, with the activation."""
+        log.error("actor failed", actor=name, activation_id=getattr(message, "activation_id", None), exc_info=error)
+        self.metrics.observe("actor failed", {"actor": name})
+
+    def _end(self, reason: str) -> None:
+        self._ready = False
+        if not self.failed.done():
+            self.failed.set_result(reason)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
+        return task
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, StoreError):
+            self._end(str(error))
+        elif error is not None:
+            log.error("task failed", exc_info=error)
+
+    def age(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started
+
+    def wall_ms(self) -> int:
+        """Epoch ms."""
+        return self._clock.wall_ms()
+
+    async def compact(self, now: int) -> int:
+        """Delete journal documents that nothing needs. Raises StoreUnavailable, StoreFailed."""
+        return await self._core.journal.compact(now) if self._core is not None else 0
+
+    def live(self) -> int:
+        """Activations accepted and not over."""
+        return len(self._core.journal.live) if self._core is not None else 0
+
+    def running(self) -> int:
+        """Activations in a container."""
+        board = self._core.services.board if self._core is not None and self._core.services is not None else {}
+        return sum(progress.state == "running" for progress in board.values())
+
+    def status(self, namespace: str | None = None) -> dict[str, object]:
+        """The state of the node for people and scripts; of one namespace alone if one is named."""
+        core = self._core
+        if core is None or core.services is None:
+            return {"node": self._stream, "ready": False, "reason": self.unready()}
+        board = core.services.board
+        own = {id: each for id, each in board.items() if namespace in (None, each.namespace)}
+        status: dict[str, object] = {
+            "node": self._stream,
+            "epoch": core.journal.epoch,
+            "ready": self.unready() is None,
+            "reason": self.unready(),
+            "draining": self.draining,
+            "uptime": round(self.age(), 3),
+            "queued": sum(each.state == "queued" for each in own.values()),
+            "running": sum(each.state == "running" for each in own.values()),
+        }
+        if namespace is None:
+            journal = core.journal
+            status["live"] = len(journal.live)
+            status["journal"] = {"documents": journal.n, "waiting": journal.waiting, "stalled": round(journal.stalled(), 3)}
+            status |= core.services.pool_view()
+        return status
+
+    def in_flight(self) -> list[tuple[str, str]]:
+        """(activation id, namespace) of what is unfinished."""
+        board = self._core.services.board if self._core is not None and self._core.services is not None else {}
+        return [(activation_id, progress.namespace) for activation_id, progress in board.items()]
+
+    # Ending -------------------------------------------------------------------------------------------------------
+
+    async def drain(self, timeout: float) -> int:
+        """Refuse new work; wait for what is live, at most `timeout` seconds; how much is left."""
+        self.draining = True
+        if self._core is None or self._core.services is None:
+            return 0
+        self._core.drain()
+        until = self._clock.monotonic() + timeout
+        while self._core.journal.live and self._clock.monotonic() < until and not self.failed.done():
+            await asyncio.sleep(FREE_FOR)
+        return len(self._core.journal.live)
+
+    async def close(self) -> None:
+        """End all containers, flush the journal, close the store. Nothing is left behind."""
+        self._ready = False
+        if self._core is not None:
+            self._core.system.shutdown()
+        self.answers.abort()
+        if self._host is not None:
+            await self._host.close()
+        elif self._driver is not None:
+            await self._driver.close()
+        if self._core is not None and not self.failed.done():
+            await self._core.journal.close()
+        for task in list(self._tasks):
+            task.cancel()
+        if self._store is not None:
+            await self._store.close()
+        if self._note is not None:
+            self._note.close()
+
+
+def new_activation_id() -> str:
+    """32 lower-case hex digits: a random UUID without dashes, as upstream."""
+    return uuid.uuid4().hex

@@ -1,0 +1,212 @@
+"""`run.py node`: opens everything in order, serves, drains on a signal, closes. Returns the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import string
+from collections.abc import Sequence
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import structlog
+import uvloop
+
+from config.credentials import Choice, choose, guest_subject, new_pair, split
+from config.defaults import manifest_for
+from config.limits import SystemLimits, system_limits
+from config.manifest import Manifest
+from config.ports import bind
+from config.settings import Settings
+from controller.app import create_app
+from controller.deps import ApiDeps, Operator
+from store.contract import Store
+from store.data_dir import DataDir
+from store.errors import Conflict, StoreUnavailable
+from store.retention import Retention
+from store.secret_files import ADMIN_KEY, GUEST_AUTH, keep_secret, read_secret, write_secret
+from transport.clock import LoopClock
+from transport.http import Server
+from transport.node import Node, new_activation_id
+
+log = structlog.get_logger("node")
+
+LOW_DISK = "The disk of the data directory is almost full: {free} MB left."
+DISK_EVERY = 1.0
+"""Seconds between looks at the disk: readiness must go off before writes fail."""
+
+_LETTERS = string.ascii_letters + string.digits
+
+
+class Screen(Protocol):
+    """Who is told how the node comes and goes."""
+
+    def on_listening(self, url: str, auth: str, auth_origin: str, notes: Sequence[str] = (), *, public_auth: bool = False) -> None:
+        """The port is open."""
+
+    def on_ready(self, seconds: float, resumed: int = 0) -> None:
+        """The API answers."""
+
+    def on_draining(self, running: int, timeout: float) -> None:
+        """No new work is taken."""
+
+    def on_stopped(self, left: int) -> None:
+        """The end."""
+
+
+def run(settings: Settings, screen: Screen) -> int:
+    """Run a node until it is told to stop. Raises ConfigError, StoreError for what the user must mend first."""
+    return uvloop.run(_Serving(settings, screen).main())
+
+
+class _Serving:
+    def __init__(self, settings: Settings, screen: Screen) -> None:
+        self.settings = settings
+        self.screen = screen
+        self.stop = asyncio.Event()
+        self.forced = False
+
+    async def main(self) -> int:
+        """The node's whole life."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._signalled)
+        data_dir = DataDir.open(self.settings.data_dir, f"invoker{self.settings.id}")
+        clean = False
+        try:
+            clean = await self._serve(data_dir)
+        finally:
+            data_dir.close(clean=clean)
+        return 0 if clean else 1
+
+    def _signalled(self) -> None:
+        """The first signal drains, a second one ends the wait."""
+        self.forced = self.stop.is_set()
+        self.stop.set()
+
+    async def _serve(self, data_dir: DataDir) -> bool:
+        settings = self.settings
+        manifest, limits = manifest_for(settings), system_limits(settings)
+        listener, port_note = bind(settings.host, settings.port, "port" in settings.given)
+        url = _url(settings.host, listener)
+        node = Node(settings, data_dir, limits, manifest)
+        server: Server | None = None
+        background: list[asyncio.Task[None]] = []
+        try:
+            store = await node.open_store()
+            choice = await self._credentials(data_dir, store)
+            server = Server(create_app(self._deps(node, store, data_dir, limits, manifest, url)), listener)
+            await server.start()
+            data_dir.set_url(url)
+            await node.open_driver()
+            notes = [note for note in (port_note, *node.driver_notes()) if note]
+            self.screen.on_listening(url, choice.auth, choice.origin, notes, public_auth=choice.public)
+            resumed = await node.open(settings.api_host or url, url)
+            background = [asyncio.create_task(self._keep_clean(node, store)), asyncio.create_task(self._watch_disk(node))]
+            self.screen.on_ready(node.age(), resumed)
+            return await self._until_stopped(node)
+        finally:
+            for task in background:
+                task.cancel()
+            await node.close()
+            if server is not None:
+                await server.stop(1.0)
+            listener.close()
+
+    async def _until_stopped(self, node: Node) -> bool:
+        """Wait for a signal or a failure; whether the end was clean."""
+        waiting = asyncio.create_task(self.stop.wait())
+        await asyncio.wait((waiting, node.failed), return_when=asyncio.FIRST_COMPLETED)
+        if node.failed.done():
+            waiting.cancel()
+            log.error("the node ends", reason=node.failed.result())
+            return False
+        self.stop.clear()
+        self.screen.on_draining(node.running(), self.settings.drain_timeout)
+        draining = asyncio.create_task(node.drain(self.settings.drain_timeout))
+        again = asyncio.create_task(self.stop.wait())
+        await asyncio.wait((draining, again, node.failed), return_when=asyncio.FIRST_COMPLETED)
+        for task in (draining, again):
+            task.cancel()
+        self.screen.on_stopped(node.live())
+        return not node.failed.done()
+
+    async def _credentials(self, data_dir: DataDir, store: Store) -> Choice:
+        path = data_dir.path / GUEST_AUTH
+        choice = choose(self.settings.auth, read_secret(path), os.urandom)
+        if choice.origin == "random":
+            choice = Choice(keep_secret(path, choice.auth), choice.origin)
+        elif choice.origin == "given":
+            write_secret(path, choice.auth)
+        await _ensure_guest(store, choice.auth)
+        return choice
+
+    def _deps(
+        self, node: Node, store: Store, data_dir: DataDir, limits: SystemLimits, manifest: Manifest, url: str
+    ) -> ApiDeps:
+        clock = LoopClock(asyncio.get_running_loop())
+        admin = self.settings.admin_key or keep_secret(data_dir.path / ADMIN_KEY, split(new_pair(os.urandom))[1])
+        node.metrics.live_from(node.live)
+        return ApiDeps(
+            entities=store.entities,
+            activations=store.activations,
+            subjects=store.subjects,
+            invoker=node.invoker,
+            manifest=manifest,
+            wall_ms=clock.wall_ms,
+            monotonic=clock.monotonic,
+            new_activation_id=new_activation_id,
+            new_transid=lambda: "".join(secrets.choice(_LETTERS) for _ in range(32)),
+            limits=limits,
+            cors=self.settings.cors,
+            loopback=_is_loopback(self.settings.host),
+            hosts=tuple(_host_of(each) for each in (self.settings.host, self.settings.api_host, url) if each),
+            operator=Operator(admin, node.status, self.stop.set, node.metrics.text, node.in_flight),
+        )
+
+    async def _keep_clean(self, node: Node, store: Store) -> None:
+        """Delete by age, in small steps, for ever."""
+        settings = self.settings
+        keep = round(settings.keep_activations * 1000)
+        retention = Retention(store, node.compact, settings.data_dir, keep, settings.low_disk)
+        while True:
+            await asyncio.sleep(settings.retention_every)
+            with contextlib.suppress(StoreUnavailable):
+                await retention.tick(node.wall_ms())
+
+    async def _watch_disk(self, node: Node) -> None:
+        """Readiness goes off before writes fail, and comes back by itself."""
+        while True:
+            free = shutil.disk_usage(self.settings.data_dir).free
+            node.low_disk = LOW_DISK.format(free=free >> 20) if free < self.settings.low_disk else None
+            await asyncio.sleep(DISK_EVERY)
+
+
+async def _ensure_guest(store: Store, auth: str) -> None:
+    """Make subject guest, or give it this key; its limits and other namespaces stay. Several processes at once are fine."""
+    while True:
+        stored = await store.subjects.get("guest")
+        uuid, key = split(auth)
+        if stored is not None and await store.subjects.by_key(uuid, key) is not None:
+            return
+        with contextlib.suppress(Conflict):
+            await store.subjects.put("guest", guest_subject(auth), stored.rev if stored else None)
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    port = listener.getsockname()[1]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{port}"
+
+
+def _host_of(url: str) -> str:
+    return urlsplit(url if "//" in url else f"//{url}").hostname or url
+
+
+def _is_loopback(host: str) -> bool:
+    return host in {"localhost", "::1"} or host.startswith("127.")

@@ -1,0 +1,86 @@
+"""The whole suite in parts: each part's time and test counts, and at the end everything that failed or was left out.
+
+`python .ci/suite.py [PART…]`, parts: lint types imports tests crash. What this machine lacks is named with how to have it
+and its tests are left out; with CI=true leaving out is a failure.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+HEAVY = ("tests/crash", "tests/system")
+COUNTS = re.compile(r"\d+ (?:passed|failed|error|skipped|deselected|xfailed)")
+
+NEEDS = {
+    "nodejs": ("node", "Node.js (`node` on PATH)", "apt-get install nodejs"),
+}
+"""Marker of the tests → program they need, what it is, how to have it."""
+
+
+def pytest(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "pytest", "-q", "--durations=5", "-p", "no:cacheprovider", *arguments]
+
+
+def missing() -> dict[str, tuple[str, str]]:
+    """Marker → what is missing and how to have it."""
+    return {marker: (what, fix) for marker, (program, what, fix) in NEEDS.items() if shutil.which(program) is None}
+
+
+def parts(left_out: list[str]) -> dict[str, tuple[str, list[str]]]:
+    """Name → title and command."""
+    chosen = ["-m", " and ".join(f"not {marker}" for marker in left_out)] if left_out else []
+    heavy = [place for place in HEAVY if (ROOT / place).is_dir()]
+    found = {
+        "lint": ("lint", [str(BIN / "ruff"), "check", "."]),
+        "types": ("types", [str(BIN / "mypy")]),
+        "imports": ("import rules", [str(BIN / "lint-imports"), "--no-cache"]),
+        "tests": ("unit, contract, simulation", pytest("tests", *(f"--ignore={place}" for place in HEAVY), *chosen)),
+    }
+    if heavy:
+        found["crash"] = ("crash, system", pytest(*heavy, *chosen))
+    return found
+
+
+def run(title: str, command: list[str]) -> tuple[bool, float, str]:
+    """Whether it succeeded, seconds, and the counts it printed."""
+    print(f"\n=== {title}", flush=True)
+    start = time.monotonic()
+    summary = ""
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            if found := COUNTS.findall(line):
+                summary = ", ".join(found)
+    return process.returncode == 0, time.monotonic() - start, summary
+
+
+def main(wanted: list[str]) -> int:
+    lacking = missing()
+    known = parts(list(lacking))
+    if unknown := [name for name in wanted if name not in known]:
+        print(f"no part {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
+        return 2
+    results = {}
+    for name, (title, command) in known.items():
+        if not wanted or name in wanted:
+            results[title] = run(title, command)
+    strict = os.environ.get("CI", "").lower() in ("1", "true")
+    print("\n=== summary")
+    for title, (good, seconds, summary) in results.items():
+        print(f"{'ok    ' if good else 'FAILED'}  {seconds:7.1f} s  {title:<28} {summary}")
+    for marker, (what, fix) in lacking.items():
+        print(f"{'FAILED' if strict else 'LEFT OUT'}  tests marked {marker}: {what} is missing; {fix}")
+    good = all(result[0] for result in results.values()) and not (strict and lacking)
+    print(f"{'ok' if good else 'FAILED'}: {sum(result[1] for result in results.values()):.0f} s", flush=True)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

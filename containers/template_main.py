@@ -60,6 +60,7 @@ class Template:
         self.proxy: ModuleType | None = None
         self.isolation: ModuleType | None = None
         self.guard: ModuleType | None = None
+        self.syscalls: ModuleType | None = None
         self.home_pids = -1
         self.self_pidfd = -1
 
@@ -79,6 +80,7 @@ class Template:
             self.guard = load("guard", str(Path(__file__).with_name("guard.py")))
         else:
             assert self.isolation is not None
+            self.syscalls = load("syscalls", str(Path(__file__).with_name("syscalls.py")))
             self.home_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
             self.isolation.enter_root(packet["show"])
             self.isolated = True
@@ -219,6 +221,8 @@ class Template:
         if self.isolation is not None:
             self.isolation.limit_resources(packet["address_space"])
             self.isolation.die_with(self.self_pidfd)
+        if self.syscalls is not None:
+            self.syscalls.shut()
         os.chdir(packet["directory"])
         os.environ.clear()
         os.environ.update(packet["env"])

@@ -15,7 +15,7 @@ from store.records import MAX_BODY
 from store.sqlite_activations import SqliteActivations
 from store.sqlite_entities import SqliteEntities
 from store.sqlite_log import SqliteLog
-from store.sqlite_schema import FILE_NAME, connect, prepare
+from store.sqlite_schema import FILE_NAME, connect_reader, prepare
 from store.sqlite_subjects import SqliteSubjects
 from store.sqlite_worker import Reader, Writer
 
@@ -28,9 +28,9 @@ class SqliteStore:
     def __init__(self, path: Path, max_body: int = MAX_BODY) -> None:
         self.path = path
         self._writer = Writer("store-writer", str(path), lambda: prepare(path))
-        self._readers = [Reader("store-reader-0", str(path), lambda: connect(path))]
+        self._readers = [Reader("store-reader-0", str(path), lambda: connect_reader(path))]
         shared = self._readers[0].jobs
-        self._readers += [Reader(f"store-reader-{i}", str(path), lambda: connect(path), shared) for i in range(1, READERS)]
+        self._readers += [Reader(f"store-reader-{i}", str(path), lambda: connect_reader(path), shared) for i in range(1, READERS)]
         reader = self._readers[0]
         self.journal = SqliteLog(self._writer, reader, max_body)
         self.activations = SqliteActivations(self._writer, reader, max_body)
@@ -72,6 +72,6 @@ def _vacuum(connection: sqlite3.Connection, pages: int) -> int:
         return int(connection.execute("PRAGMA freelist_count").fetchone()[0])
 
     before = free()
-    if before:
-        connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+    for _ in range(min(pages, before)):
+        connection.execute("PRAGMA incremental_vacuum(1)")  # sqlite3 takes one step of it, which is one page
     return before - free()

@@ -60,6 +60,13 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """A connection that can't write. Raises sqlite3.Error."""
+    connection = connect(path)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
 def prepare(path: Path) -> sqlite3.Connection:
     """Open the file, making it if it is not there.
 

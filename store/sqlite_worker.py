@@ -85,7 +85,7 @@ class _Worker:
     def _main(self) -> None:
         try:
             connection = self._connect()
-        except (StoreError, OSError) as error:
+        except (StoreError, OSError, sqlite3.Error) as error:
             self._answer([(self._opened, None, error)])
             return
         self._answer([(self._opened, None, None)])

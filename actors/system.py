@@ -232,19 +232,21 @@ class _Base:
     def turn(self) -> None:
         """Deliver what is queued, at most `per_turn` messages; more wait for the loop's next turn."""
         queue = self.queue
-        for _ in range(min(self.per_turn, len(queue))):
-            if not queue:
-                break  # shut down meanwhile
-            target, message, sender = queue.popleft()
-            cell = target.cell
-            if cell is None or cell.instance is None:
-                self.dead_letters += 1
-                continue
-            self._deliver(cell, message, sender)
-        if queue:
-            self.call_soon(self.turn)
-        else:
-            self.scheduled = False
+        try:
+            for _ in range(min(self.per_turn, len(queue))):
+                if not queue:
+                    break  # shut down meanwhile
+                target, message, sender = queue.popleft()
+                cell = target.cell
+                if cell is None or cell.instance is None:
+                    self.dead_letters += 1
+                    continue
+                self._deliver(cell, message, sender)
+        finally:  # whatever comes through here, for instance a KeyboardInterrupt, must not leave the queue without its turn
+            if queue:
+                self.call_soon(self.turn)
+            else:
+                self.scheduled = False
 
     def end(self, cell: _Cell, recursive: bool = True) -> None:
         """The actor is no more; its children are asked to exit, its parent is told."""

@@ -41,7 +41,7 @@ class ResponseParser:
         self._length = 0
         self._missing = 0
         self._kept = 0
-        self._body: list[bytes] = []
+        self._body: bytes | bytearray = b""
         self.started = False
         """Whether any byte of a response has come."""
         self.reusable = False
@@ -108,12 +108,16 @@ class ResponseParser:
         room = self._limit - self._kept
         if room > 0 and data:
             kept = data if len(data) <= room else data[:room]
-            self._body.append(kept)
+            if not self._kept:
+                self._body = kept  # most bodies come in one piece, which is not copied then
+            elif isinstance(self._body, bytearray):
+                self._body += kept
+            else:
+                self._body = bytearray(self._body + kept)
             self._kept += len(kept)
         if self._missing:
             return None
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        return Answer(self._status, body, self._length)
+        return Answer(self._status, bytes(self._body), self._length)
 
 
 def _may_be_http(start: bytes) -> bool:

@@ -366,6 +366,23 @@ def test_a_sender_that_asked_for_it_gets_what_its_receiver_failed_at(world: Worl
     assert world.heard[0].poisonMessage is fail  # type: ignore[attr-defined]
 
 
+def test_what_breaks_through_a_turn_does_not_stop_the_next(world: World) -> None:
+    def interrupt(actor: Listener) -> None:
+        raise KeyboardInterrupt
+
+    actor = world.create(Listener)
+    with pytest.raises(KeyboardInterrupt):
+        world.tell(actor, interrupt)
+    world.tell(actor, "one")
+    assert world.heard == ["one"]
+    world.system.tell(actor, interrupt)
+    world.system.tell(actor, "two")
+    with pytest.raises(KeyboardInterrupt):
+        world.loop.run()
+    world.loop.run()
+    assert world.heard == ["one", "two"]
+
+
 def test_shutdown_ends_everything_at_once(world: World) -> None:
     parent = world.create(Listener, "parent")
     world.tell(

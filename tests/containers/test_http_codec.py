@@ -51,7 +51,7 @@ def test_an_endless_body_is_drained_in_constant_memory() -> None:
     assert parser.feed(response(b"", length=1 << 20)) is None
     for _ in range(15):
         assert parser.feed(b"y" * 65_536) is None
-    assert sum(map(len, parser._body)) == 10
+    assert len(parser._body) == 10
     assert parser.feed(b"y" * 65_536) == Answer(200, b"y" * 10, 1 << 20)
 
 

@@ -18,11 +18,15 @@ all this in plain words.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 
-from actors.pool_cost import REMEMBERED, BackOff, Estimates, worth_it
+from actors.pool_cost import BackOff, Estimates
+from actors.pool_demand import Demand
+from actors.pool_eviction import Eviction, shape_of
 from actors.pool_queues import Action, Queues
 from actors.pool_state import (
+    NEVER,
+    Alarm,
     Assign,
     Container,
     Containers,
@@ -33,20 +37,13 @@ from actors.pool_state import (
     Owner,
     PoolSettings,
     RefusedJob,
-    Shape,
     State,
     StemCell,
     Waiting,
 )
+from actors.pool_view import document, one_line
 
 __all__ = ["Assign", "Create", "Decision", "Destroy", "Pool", "PoolSettings", "StemCell", "Waiting"]
-
-NEVER = float("inf")
-SPARED = 1.0
-"""Seconds, at most, for which an idle container is safe from eviction because making it anew would take as long: two actions
-that are called in turn would otherwise evict each other at every call (user-pain 7)."""
-LONGEST_STARVATION = 12
-"""Times `starvation`: the longest a slow creation (an image being pulled) can stretch the wait before memory is kept."""
 
 
 class Room:
@@ -75,7 +72,6 @@ class Pool:
         self._back_off = BackOff()
         self._alone: OrderedDict[str, Waiting] = OrderedDict()  # jobs that want to run alone; nothing else is placed meanwhile
         self._running_alone: tuple[int, str] | None = None
-        self._newest: dict[tuple[str, str], str] = {}  # (namespace, action name) -> revision last asked for, if keep_warm
         self._dirty: dict[Owner, None] = {}  # actions that may be able to place a job
         self._arrived: list[Container] = []  # came up since the last plan
         self._survey = False  # whether everybody who waits must be looked at
@@ -83,9 +79,11 @@ class Pool:
         self._least = NEVER  # the smallest memory somebody waits for
         self._hopeless = NEVER  # the smallest shortage that evictions couldn't make good in this survey
         self._topped_up = False  # whether the stem cells are complete
-        self._wake = NEVER  # time may change what somebody gets. May be early, never late
+        self._alarm = Alarm()
         self._expiry = NEVER  # the first idle container may go. May be early, never late
         self._room = Room(0, 0)
+        self._eviction = Eviction(settings, self._containers, self.estimates, self._alarm)
+        self._demand = Demand(settings, self._containers, self._queues, self.estimates, self._back_off, self._alarm)
 
     # Facts about jobs.
 
@@ -105,11 +103,7 @@ class Pool:
             self._alone[job.id] = job
         else:
             self._dirty[self._queues.add(job).owner] = None
-        if self.settings.keep_warm:
-            self._newest.pop((job.namespace, job.key[0]), None)
-            self._newest[job.namespace, job.key[0]] = job.key[1]
-            if len(self._newest) > REMEMBERED:
-                del self._newest[next(iter(self._newest))]
+        self._eviction.asked_for(job)
 
     def cancel(self, id: str) -> bool:
         """Take a waiting job out. False: it doesn't wait (it was assigned, or never added)."""
@@ -219,11 +213,11 @@ class Pool:
         if self._starver is not None:
             self._survey = True
         elif self._least <= self._room_ever():
-            spared = container.since + self._spared(container)
-            if spared <= container.since:
-                self._survey = True
+            spared = self._eviction.spared(container)
+            if spared > 0:
+                self._alarm.by(container.since + spared)
             else:
-                self._wake = min(self._wake, spared)
+                self._survey = True
 
     def _creation_ended(self, container: Container) -> None:
         action = self._queues.actions.get(container.made_for) if container.made_for else None
@@ -255,8 +249,9 @@ class Pool:
         decisions: list[Decision] = []
         self._back_off.settle(now)
         if now >= self._expiry:
-            self._expire(now, decisions)
-        if now >= self._wake:
+            expired, self._expiry = self._eviction.expired(now)
+            self._destroy(expired, "idle for too long", decisions)
+        if now >= self._alarm.at:
             self._survey = True
         if self._alone or self._running_alone is not None:
             self._survey = True  # the others get their turn when the last of these has ended
@@ -277,7 +272,7 @@ class Pool:
 
     def next_wakeup(self, now: float) -> float | None:
         """When `plan` should be called although nothing happened. May be early, never late; never before `now`."""
-        at = min(self._wake, self._expiry)
+        at = min(self._alarm.at, self._expiry)
         return None if at == NEVER else max(at, now)
 
     def _place(self, now: float, decisions: list[Decision]) -> None:
@@ -305,7 +300,7 @@ class Pool:
         """Whether a survey could help the action; without one, why it waits."""
         if action.shape in self._containers.empty:
             return True
-        action.why = self._hindrance(action, now)
+        action.why = self._demand.hindrance(action, now)
         if action.why:
             return False
         if action.shape.memory <= self._room_ever():
@@ -332,7 +327,7 @@ class Pool:
         """One container for the action, if it can have one: an empty one, a new one, or one when others are removed."""
         if self._take_empty(action, now, decisions):
             return True
-        action.why = self._hindrance(action, now)
+        action.why = self._demand.hindrance(action, now)
         if action.why:
             return False
         need, room = action.shape.memory, self._room
@@ -342,7 +337,7 @@ class Pool:
             return True
         missing = need - room.spare - room.coming
         if missing > 0:
-            victims = self._victims(missing, now) if missing < self._hopeless else []
+            victims = self._eviction.victims(missing, now) if missing < self._hopeless else []
             if not victims:
                 self._hopeless = min(self._hopeless, missing)
                 self._blocked(action, now)
@@ -353,58 +348,21 @@ class Pool:
         self._least = min(self._least, need)
         return False
 
-    def _hindrance(self, action: Action, now: float) -> str:
-        """Why no container is to be created for the action now; "" if one is."""
-        if action.unprovided <= 0:
-            return "a container is being created"
-        source = action.shape.source
-        cold = self.estimates.cold(action.owner[1], source)
-        servers = (action.up + action.starting) * action.concurrency
-        if not worth_it(action.unprovided, servers, self.estimates.runs.get(action.owner[1]), cold):
-            # The mean may be wrong about these runs: who has waited as long as a creation takes gets one, but one at a time.
-            patience = action.head.since + cold
-            if now < patience:
-                self._wake = min(self._wake, patience)
-            if now < patience or action.starting:
-                return "its containers will be free sooner than a new one"
-        until = self._back_off.until(source)
-        if now < until:
-            self._wake = min(self._wake, until)
-            return "creation failed, waiting before the next attempt"
-        if self._containers.starting >= self.settings.starting:
-            return "as many containers as allowed are being created"
-        return ""
-
     def _take_empty(self, action: Action, now: float, decisions: list[Decision]) -> bool:
-        """Give it an empty container of its shape, unless its own ones will be free before that one is initialised."""
-        cells = self._containers.empty.get(action.shape)
-        if not cells or len(action.queue) <= action.warming:
-            return False
-        run, init = self.estimates.runs.get(action.owner[1]), self.estimates.init(action.owner[1])
-        if not worth_it(len(action.queue) - action.warming, action.up * action.concurrency, run, init):
-            patience = action.head.since + init
-            if now < patience:
-                self._wake = min(self._wake, patience)
-                return False
-        self._assign(action, next(iter(cells.values())), action.head, now, decisions)
-        return True
+        container = self._demand.empty(action, now)
+        if container is not None:
+            self._assign(action, container, action.head, now, decisions)
+        return container is not None
 
     def _blocked(self, action: Action, now: float) -> None:
         """It waits for memory. Remember when that becomes starving."""
         action.why = f"no {action.shape.memory} MB free"
         self._least = min(self._least, action.shape.memory)
-        at = self._starves_at(action)
+        at = self._demand.starves_at(action)
         if now < at:
-            self._wake = min(self._wake, at)
+            self._alarm.by(at)
 
     # Starvation.
-
-    def _starves_at(self, action: Action) -> float:
-        """When memory is to be kept for it: `starvation` after it was served last, or twice what a creation takes if that is
-        longer: whoever has to give way must have had the time to make use of its container."""
-        cold = self.estimates.cold(action.owner[1], action.shape.source)
-        patience = max(self.settings.starvation, min(2 * cold, LONGEST_STARVATION * self.settings.starvation))
-        return max(action.head.since, action.served) + patience
 
     def _provide_for_starving(self, now: float, decisions: list[Decision]) -> None:
         """Begin a survey. Before anything else is placed, provide for those who starve, one after the other.
@@ -413,16 +371,11 @@ class Pool:
         needed; the first one for whom it is not enough keeps what there is, so that a large action gets its memory piece
         by piece.
         """
-        self._wake = self._least = self._hopeless = NEVER
+        self._alarm.at = self._least = self._hopeless = NEVER
         self._starver = None
         self._room = Room(self.settings.memory - self._containers.used, self._containers.removing)
-        waiting = [action for actions in self._queues.waiting.values() for action in actions.values()]
-        starving = [action for action in waiting if not action.open and now >= self._starves_at(action)]
-        shares = self._shares() if starving else Counter()
-        for action in starving:
-            if not self._below_share(action, shares) or self._take_empty(action, now, decisions):
-                continue
-            if self._hindrance(action, now):
+        for action in self._demand.starving(now):
+            if self._take_empty(action, now, decisions) or self._demand.hindrance(action, now):
                 continue
             need, room = action.shape.memory, self._room
             if need <= room.spare:
@@ -432,128 +385,38 @@ class Pool:
                 continue
             missing = need - room.spare - room.coming
             if missing > 0:
-                victims = self._victims(missing, now, starving=True)
-                self._evict(victims, action, decisions)
+                self._evict(self._eviction.victims(missing, now, starving=action.owner), action, decisions)
             enough = need <= room.spare + room.coming
             room.reserve(need)
             if not enough:
                 self._starver = action
                 return
 
-    def _shares(self) -> Counter[str]:
-        """MB in use by namespace, idle containers left out; those that only wait have 0."""
-        shares: Counter[str] = Counter(dict.fromkeys(self._queues.waiting, 0))
-        for container in self._containers.all.values():
-            owner = container.owner or container.made_for
-            if owner is not None and container.state in {State.STARTING, State.BUSY}:
-                shares[owner[0]] += container.shape.memory
-        return shares
-
-    def _below_share(self, action: Action, shares: Counter[str]) -> bool:
-        """Whether it may starve: it has no container at all, or its namespace would still have no more than an equal share."""
-        if action.up + action.starting == 0:
-            return True
-        return (shares[action.owner[0]] + action.shape.memory) * len(shares) <= self.settings.memory
-
-    # Eviction and expiry.
-
-    def _spared(self, container: Container) -> float:
-        """Seconds after its last use for which it isn't evicted for others: what making it anew would take, if known."""
-        if container.owner is None or self.estimates.creations.get(container.shape.source) is None:
-            return 0.0
-        return min(SPARED, self.estimates.cold(container.owner[1], container.shape.source))
-
-    def _victims(self, missing: int, now: float, *, starving: bool = False) -> list[Container]:
-        """The containers to evict for `missing` MB: none if that can't be had, or as much as there is for one who starves.
-
-        Empty ones that nobody ordered go first. Then warm ones, least recently used first, the idle time divided by what making
-        them anew takes. Stem cells are last: each can spare anybody of its kind a cold start, a warm one only its own action.
-        But they do go: otherwise a job that needs their memory would wait for ever.
-        """
-        ranked: list[tuple[int, float, int, Container]] = []
-        for container in self._containers.idle.values():
-            until = container.since + self._spared(container)
-            if now < until and not starving:
-                self._wake = min(self._wake, until)
-                continue
-            cold = self.estimates.cold(container.owner[1], container.shape.source) if container.owner else 0.0
-            ranked.append((1, -(now - container.since) / max(cold, 0.001), container.cid, container))
-        for shape, cells in self._containers.empty.items():
-            ordered = self._ordered(shape)
-            for place, container in enumerate(cells.values()):
-                ranked.append((2 if place < ordered else 0, container.since, container.cid, container))
-        ranked.sort(key=lambda entry: entry[:3])
-        chosen: list[Container] = []
-        for *_, container in ranked:
-            if missing <= 0:
-                break
-            chosen.append(container)
-            missing -= container.shape.memory
-        if missing > 0:
-            return chosen if starving else []
-        for container in list(chosen):  # a large one that came late may make smaller ones before it needless
-            if container.shape.memory <= -missing:
-                missing += container.shape.memory
-                chosen.remove(container)
-        return chosen
-
     def _evict(self, victims: list[Container], action: Action, decisions: list[Decision]) -> None:
-        for container in victims:
+        self._destroy(victims, f"evicted for {action.owner[1][0]}", decisions)
+        self._room.coming += sum(container.shape.memory for container in victims)
+
+    def _destroy(self, containers: list[Container], why: str, decisions: list[Decision]) -> None:
+        for container in containers:
             self._remove(container)
-            self._room.coming += container.shape.memory
-            decisions.append(Destroy(container.cid, f"evicted for {action.owner[1][0]}"))
-
-    def _expire(self, now: float, decisions: list[Decision]) -> None:
-        """Let go what was idle for too long, except what is to be kept warm and the stem cells."""
-        self._expiry = NEVER
-        kept: Counter[Owner] = Counter()
-        for container in reversed(list(self._containers.idle.values())):
-            if self._keep(container, kept):
-                continue
-            self._expire_one(container, now, decisions)
-        for shape, cells in list(self._containers.empty.items()):
-            for container in list(cells.values())[self._ordered(shape) :]:
-                self._expire_one(container, now, decisions)
-
-    def _expire_one(self, container: Container, now: float, decisions: list[Decision]) -> None:
-        at = container.since + self.settings.idle_timeout
-        if now < at:
-            self._expiry = min(self._expiry, at)
-            return
-        self._remove(container)
-        decisions.append(Destroy(container.cid, "idle for too long"))
-
-    def _keep(self, container: Container, kept: Counter[Owner]) -> bool:
-        """Whether it is one of the `keep_warm` most recently used ones of its action's newest revision."""
-        owner = container.owner
-        if owner is None or kept[owner] >= self.settings.keep_warm:
-            return False
-        namespace, (name, revision) = owner
-        if self._newest.get((namespace, name)) != revision:
-            return False
-        kept[owner] += 1
-        return True
+            decisions.append(Destroy(container.cid, why))
 
     # Stem cells and work alone.
-
-    def _ordered(self, shape: Shape) -> int:
-        """How many stem cells of the shape the settings want."""
-        return sum(cell.count for cell in self.settings.stem_cells if _shape_of(cell) == shape)
 
     def _top_up(self, now: float, decisions: list[Decision]) -> None:
         """Create the stem cells that are missing, from memory nobody waits for."""
         if self._least != NEVER or self._containers.removing:
             return
         for cell in self.settings.stem_cells:
-            shape = _shape_of(cell)
+            shape = shape_of(cell)
             have = len(self._containers.empty.get(shape, ())) + sum(
                 container.state is State.STARTING and container.made_for is None and container.shape == shape
                 for container in self._containers.all.values()
             )
-            for _ in range(self._ordered(shape) - have):
+            for _ in range(self._eviction.ordered(shape) - have):
                 until = self._back_off.until(shape.source)
                 if now < until:
-                    self._wake = min(self._wake, until)
+                    self._alarm.by(until)
                     return
                 full = self._containers.used + cell.memory > self.settings.memory
                 if full or self._containers.starting >= self.settings.starting:
@@ -564,7 +427,7 @@ class Pool:
 
     def _plan_alone(self, now: float, decisions: list[Decision]) -> None:
         """The job that wants to be alone starts when nothing runs; its container may be made ready before that."""
-        self._wake = NEVER
+        self._alarm.at = NEVER
         if self._running_alone is not None:
             return
         job = next(iter(self._alone.values()))
@@ -577,13 +440,14 @@ class Pool:
                 self._running_alone = (container.cid, job.id)
                 self._assign(action, container, job, now, decisions)
         elif now < until:
-            self._wake = until
+            self._alarm.by(until)
         elif not action.up and not action.starting and self._containers.starting < self.settings.starting:
             missing = action.shape.memory - (self.settings.memory - self._containers.used)
             if missing <= 0:
                 self._create(action, now, decisions)
             elif missing > self._containers.removing:
-                self._evict(self._victims(missing - self._containers.removing, now, starving=True), action, decisions)
+                victims = self._eviction.victims(missing - self._containers.removing, now, starving=action.owner)
+                self._evict(victims, action, decisions)
         self._queues.drop(action)
 
     def _container_for(self, action: Action) -> Container | None:
@@ -597,6 +461,7 @@ class Pool:
         shape = action.shape
         container = self._containers.create(shape, action.concurrency, action.owner, now)
         action.starting += 1
+        action.created = now
         decisions.append(
             Create(container.cid, shape.kind, shape.image, shape.memory, action.concurrency, shape.user_image, prewarm=False)
         )
@@ -626,54 +491,8 @@ class Pool:
 
     def overview(self, now: float | None = None) -> dict[str, object]:
         """Where the memory is, what each container does, who waits for what. With `now`, how long idle ones are so."""
-        count = self._containers
-        return {
-            "memory": {
-                "total": self.settings.memory,
-                "used": count.used,
-                **{state.value: count.memory(state) for state in State},
-            },
-            "containers": [_describe(container, now) for container in count.all.values()],
-            "queued": [
-                {
-                    "namespace": action.owner[0],
-                    "action": action.owner[1][0],
-                    "revision": action.owner[1][1],
-                    "memory": action.shape.memory,
-                    "waiting": len(action.queue),
-                    "why": "a job runs alone" if self._alone or self._running_alone else action.why,
-                }
-                for actions in self._queues.waiting.values()
-                for action in actions.values()
-            ],
-            "alone": list(self._alone),
-        }
+        held = bool(self._alone) or self._running_alone is not None
+        return document(self.settings.memory, self._containers, self._queues, list(self._alone), held, now)
 
     def __repr__(self) -> str:
-        count = self._containers.count
-        states = (State.BUSY, State.IDLE, State.EMPTY, State.STARTING, State.REMOVING)
-        queues = sum(map(len, self._queues.waiting.values())) + bool(self._alone)
-        return (
-            f"<Pool [{self._containers.used}/{self.settings.memory} MB"
-            f" | Containers: {', '.join(f'{count(state)} {state.value}' for state in states)}"
-            f" | Queued: {len(self._queues.jobs) + len(self._alone)} in {queues} {'queue' if queues == 1 else 'queues'}]>"
-        )
-
-
-def _shape_of(cell: StemCell) -> Shape:
-    return Shape(cell.kind, cell.image, cell.memory, user_image=False)
-
-
-def _describe(container: Container, now: float | None) -> dict[str, object]:
-    owner = container.owner or container.made_for
-    idle = now is not None and container.state in {State.IDLE, State.EMPTY}
-    return {
-        "cid": container.cid,
-        "state": container.state.value,
-        "kind": container.shape.kind,
-        "key": owner[1] if owner else None,
-        "namespace": owner[0] if owner else None,
-        "memory": container.shape.memory,
-        "active": len(container.active),
-        "idle_s": round(now - container.since, 3) if idle and now is not None else None,
-    }
+        return one_line(self.settings.memory, self._containers, self._queues, len(self._alone))

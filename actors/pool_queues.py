@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heapreplace
-from itertools import islice
+from itertools import islice, zip_longest
 
 from actors.pool_state import Container, Owner, RefusedJob, Shape, Waiting
 
@@ -13,7 +13,7 @@ from actors.pool_state import Container, Owner, RefusedJob, Shape, Waiting
 class Action:
     """An action as one namespace calls it: its queue and its containers."""
 
-    __slots__ = ("concurrency", "open", "owner", "queue", "served", "shape", "starting", "up", "warming", "why")
+    __slots__ = ("concurrency", "created", "open", "owner", "queue", "served", "shape", "starting", "up", "warming", "why")
 
     def __init__(self, job: Waiting) -> None:
         self.owner: Owner = (job.namespace, job.key)
@@ -25,6 +25,7 @@ class Action:
         self.starting = 0  # containers being created for it
         self.warming = 0  # further runs that its containers will take once they are initialised
         self.served = float("-inf")  # when a job of it was last placed
+        self.created = float("-inf")  # when a container was last begun for it
         self.why = ""
 
     @property
@@ -91,10 +92,19 @@ class Queues:
         if not action.in_use:
             self.actions.pop(action.owner, None)
 
+    def waits(self, owner: Owner) -> bool:
+        """Whether a job of the action waits."""
+        return owner in self.waiting.get(owner[0], ())
+
     def served(self, namespace: str) -> None:
         """The namespace had its turn: it is the last one now."""
         if namespace in self.waiting:
             self.waiting.move_to_end(namespace)
+
+    def in_turn(self, wanted: Callable[[Action], bool]) -> list[Action]:
+        """Those that wait and are `wanted`: every namespace's first ones, then every namespace's second ones, and so on."""
+        lines = [sorted(filter(wanted, actions.values()), key=_came) for actions in self.waiting.values()]
+        return [action for round_ in zip_longest(*lines) for action in round_ if action is not None]
 
     def turns(self) -> Turns:
         """The turns of those that wait."""
@@ -136,3 +146,7 @@ class Turns:
         heappop(line)
         if not line:
             del self._lines[action.owner[0]]
+
+
+def _came(action: Action) -> float:
+    return action.head.since

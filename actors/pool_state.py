@@ -13,6 +13,9 @@ Owner = tuple[str, Key]
 """Who shares a warm container: the calling namespace and the action. Anything else never does."""
 
 
+NEVER = float("inf")
+
+
 class PoolError(Exception):
     """The pool was told something that can't be: a fault of the caller, never of a user.
 
@@ -121,6 +124,19 @@ class Shape(NamedTuple):
     def source(self) -> tuple[str, str]:
         """What decides how long a creation takes and whether it fails."""
         return self.kind, self.image
+
+
+class Alarm:
+    """The earliest moment at which time alone may change what somebody gets. May be early, never late."""
+
+    __slots__ = ("at",)
+
+    def __init__(self) -> None:
+        self.at = NEVER
+
+    def by(self, at: float) -> None:
+        """Go off then, if not earlier."""
+        self.at = min(self.at, at)
 
 
 class State(Enum):

@@ -36,6 +36,7 @@ function writeTo ({ number, node }, text) {
 
 /** Flush both streams and end the activation's output with the sentinels, whatever the action did to `console`. */
 async function endOutput () {
+  await new Promise(resolve => process.nextTick(resolve)) // what the action put off until the next tick still belongs to it
   for (const it of streams) {
     if (it.stream.writableLength > 0 && !it.stream.destroyed) await new Promise(resolve => it.stream.write('', resolve))
     writeTo(it, SENTINEL)

@@ -6,6 +6,9 @@ from binascii import Error as Base64Error
 from binascii import a2b_base64
 from json import JSONEncoder, loads
 
+if False:  # what `typing.TYPE_CHECKING` is for, without importing typing
+    import types
+
 NO_CODE = "Missing main/no code to execute."
 NOT_LOCATED = "The action failed to generate or locate a binary. See logs for details."
 NOT_STARTED = "Cannot start action. Check logs for details."
@@ -142,9 +145,19 @@ def load(init: Init, directory: str) -> object:
     return getattr(module, init.main)
 
 
-def _unpack(archive: bytes, directory: str) -> None:
-    import _ow_archive  # heavy imports: only who sends an archive pays for them
+def archives() -> "types.ModuleType":
+    """The module that unpacks archives: only who sends one pays for its heavy imports."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path.insert(0, here)
+    try:
+        import _ow_archive
+    finally:
+        sys.path.remove(here)
+    return _ow_archive
 
+
+def _unpack(archive: bytes, directory: str) -> None:
+    _ow_archive = archives()
     try:
         _ow_archive.unpack(archive, directory)
     except _ow_archive.BadArchive as reason:
@@ -200,7 +213,7 @@ def show(reason: BaseException, own_frames: int) -> None:
     for _ in range(own_frames):
         trace = trace.tb_next if trace else None
     try:
-        sys.__excepthook__(type(reason), reason, trace)
+        sys.__excepthook__(type(reason), reason.with_traceback(trace), trace)
     except BaseException:
         print(type(reason).__name__, file=sys.stderr)
 

@@ -52,8 +52,8 @@ class Parser:
         self._bytes += data
 
     def interim(self) -> bytes:
-        """What to send now because the client waits for leave to send its body; mostly nothing."""
-        if self._continue and self._request is not None:
+        """What to send now, before any answer, because the client asked for leave to send its body; mostly nothing."""
+        if self._continue:
             self._continue = False
             return _CONTINUE
         return b""
@@ -137,7 +137,6 @@ class Parser:
             return False
         if self._length:
             self._request.body = self._take(self._length)
-        self._continue = False
         return True
 
     def _read_chunks(self) -> bool:
@@ -155,7 +154,7 @@ class Parser:
             self._chunk_left = -1
         if not self._skip_trailers():
             return False
-        self._request.body, self._chunks, self._continue = bytes(self._chunks), None, False
+        self._request.body, self._chunks = bytes(self._chunks), None
         return True
 
     def _read_chunk_size(self) -> bool:

@@ -201,9 +201,11 @@ class Connection:
         try:
             while True:
                 request = self.parser.next()
+                interim = self.parser.interim()
+                if interim and not self._send(interim):
+                    return False
                 if request is None:
-                    interim = self.parser.interim()
-                    return self._send(interim) if interim else True
+                    return True
                 if not self._send(answer(request)) or not request.keep_alive:
                     return False
         except http.BadRequest as reason:
@@ -362,10 +364,7 @@ def preload() -> None:
     import select  # noqa: F401
     import socket  # noqa: F401
 
-    sys.path.insert(0, _HERE)
-    import _ow_archive  # noqa: F401
-
-    sys.path.remove(_HERE)
+    action.archives()
 
 
 def _options(arguments: "list[str]") -> "dict[str, str]":

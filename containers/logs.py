@@ -147,12 +147,11 @@ class LogDemux:
     def begin(self, activation_id: str, limit: int) -> None:
         """An activation starts, with a log limit in bytes; what was printed since the one before is its own."""
         activation = _Activation(activation_id, limit)
-        if not self._active:
-            activation.incomplete = self._between_cut
-            between, self._between = self._between, []
-            self._between_size, self._between_cut = 0, False
-            for stream, line, newline, time in between:
-                self._keep(activation, stream, line, newline, time)
+        activation.incomplete = self._between_cut
+        between, self._between = self._between, []
+        self._between_size, self._between_cut = 0, False
+        for stream, line, newline, time in between:
+            self._keep(activation, stream, line, newline, time)
         self._active.append(activation)
 
     def feed(self, stream: str, data: bytes, time: str) -> None:

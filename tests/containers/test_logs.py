@@ -180,6 +180,18 @@ def test_runs_at_the_same_time_share_by_order() -> None:
     assert demux.collect("b", T).lines == [out("2")]
 
 
+def test_output_that_no_running_one_owns_is_the_next_to_begins() -> None:
+    """Also while another still waits for its other stream."""
+    demux = LogDemux()
+    demux.begin("a", MB)
+    demux.feed("stdout", b"1\n" + END + b"2\n", T)
+    demux.begin("b", MB)
+    demux.feed("stdout", b"3\n" + END, T)
+    demux.feed("stderr", END + END, T)
+    assert demux.collect("a", T).lines == [out("1")]
+    assert demux.collect("b", T).lines == [out("2"), out("3")]
+
+
 def test_a_stream_that_ends_gives_its_unfinished_line() -> None:
     demux = LogDemux()
     demux.begin("a", MB)

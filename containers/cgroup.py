@@ -35,7 +35,7 @@ class Group:
     def __init__(self, paths: dict[str, Path]) -> None:
         self._paths = paths
         self._two = "" in paths
-        self._counter = os.open(self._file("memory", "memory.events" if self._two else "memory.oom_control"), os.O_RDONLY)
+        self._counter = -1
 
     def __repr__(self) -> str:
         return f"<Group v{2 if self._two else 1} {next(iter(self._paths.values())).name}>"
@@ -43,12 +43,16 @@ class Group:
     def _file(self, controller: str, name: str) -> Path:
         return self._paths["" if self._two else controller] / name
 
+    def watch(self) -> None:
+        """Open the counter of OOM kills, for `oom_kills`. Raises OSError."""
+        self._counter = os.open(self._file("memory", "memory.events" if self._two else "memory.oom_control"), os.O_RDONLY)
+
     def entrances(self) -> list[int]:
         """Descriptors into which a process writes "0" to enter; the caller closes them."""
         return [os.open(path / "cgroup.procs", os.O_WRONLY) for path in self._paths.values()]
 
     def oom_kills(self) -> int:
-        """How many processes the kernel has killed here because the memory limit was hit."""
+        """How many processes the kernel has killed here because the memory limit was hit; 0 once removed."""
         try:
             text = os.pread(self._counter, 4096, 0)
         except OSError:
@@ -128,15 +132,19 @@ class Cgroups:
     def make(self, name: str, memory: int, pids: int = PIDS) -> Group:
         """A group that holds `memory` MB without swap and `pids` processes. Raises CreateFailed, leaving nothing."""
         paths = {controller: base / safe(name) for controller, base in self._bases.items()}
+        made: list[Path] = []
         try:
             for path in paths.values():
                 path.mkdir()
+                made.append(path)
             self._limit(paths, memory << 20, pids)
-            return Group(paths)
+            group = Group(paths)
+            group.watch()
         except OSError as error:
-            for path in paths.values():
+            for path in made:
                 _removed(path)
             raise CreateFailed(f"The memory limit could not be set up: {error}") from error
+        return group
 
     def _limit(self, paths: dict[str, Path], memory: int, pids: int) -> None:
         """Write the limits; swap may be unaccounted for, then the group is told not to use any."""
@@ -160,10 +168,7 @@ class Cgroups:
 
     def sweep(self, name: str) -> bool:
         """Kill and remove the group `name`. Blocks."""
-        paths = {controller: base / name for controller, base in self._bases.items()}
-        group = Group.__new__(Group)
-        group._paths, group._two, group._counter = paths, self._two, -1
-        return group.remove()
+        return Group({controller: base / name for controller, base in self._bases.items()}).remove()
 
     def close(self) -> None:
         """Remove the owner's directories and the top one if they are empty."""

@@ -104,6 +104,10 @@ class ProcessDriver:
         found = {"python": self._template.python} if self._template else {}
         return {**found, "nodejs": self._node_version} if self._node_version else found
 
+    def template_pid(self) -> int:
+        """Process id of the template, 0 if there is none."""
+        return self._template.pid if self._template else 0
+
     async def create(self, spec: ContainerSpec, output: Output, gone: Callable[[], None]) -> Container:
         """A started container; see the contract. Raises ContainerError."""
         argv = self._program(spec.kind)

@@ -115,6 +115,7 @@ def groups() -> Iterator[Cgroups]:
     yield groups
     for name in groups.stale():
         groups.sweep(name)
+    groups.close()
 
 
 def test_stop_kill_and_remove(groups: Cgroups) -> None:

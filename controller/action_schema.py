@@ -125,7 +125,7 @@ class PutReader:
         """The fields of a body that are there and not null. Raises ApiError 400 if it is no object."""
         if not isinstance(value, dict):
             raise errors.malformed(errors.NOT_AN_ENTITY)
-        return {name: raw for name, raw in _raw_fields(body).items() if raw != _NULL}
+        return {name: raw for name, raw in _raw_fields(body).items() if bytes(raw) != _NULL}
 
     def content(self, given: dict[str, Raw]) -> EntityPut:
         """First step. Raises ApiError 400."""

@@ -14,10 +14,10 @@ from transport.contract import Invoker
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What the API says of itself."""
+    """What the API says of itself; the defaults are what OpenWhisk's standalone server answers."""
 
-    build: str = "rewhisk"
-    buildno: str = "0"
+    build: str = "???"
+    buildno: str = "standalone"
 
 
 @dataclass(frozen=True, slots=True)

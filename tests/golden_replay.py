@@ -7,6 +7,7 @@ The recording's notation: a request's `body` is JSON or `{"$raw": text}`; `<repe
 from __future__ import annotations
 
 import base64
+import contextlib
 import copy
 import http.client
 import json
@@ -137,10 +138,8 @@ def _exchange(host: str, port: int, method: str, path: str, headers: dict[str, s
     headers["Connection"] = "close"
     head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items()) + "\r\n"
     with socket.create_connection((host, port), timeout=120) as link:
-        try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused before all was sent: the answer is there
             link.sendall(head.encode() + (body or b""))
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # refused before all was sent: the answer is there
         response = http.client.HTTPResponse(link, method=method)
         try:
             response.begin()
@@ -214,9 +213,7 @@ class _Matcher:
                 self.value(item, actual[key], f"{where}.{key}")
         elif isinstance(expected, list) and isinstance(actual, list):
             self._list(expected, actual, where)
-        elif type(expected) is not type(actual) and not (_number(expected) and _number(actual)):
-            raise _differ(where, expected, actual)
-        elif expected != actual:
+        elif expected != actual or (type(expected) is not type(actual) and not (_number(expected) and _number(actual))):
             raise _differ(where, expected, actual)
 
     def _list(self, expected: list[Any], actual: list[Any], where: str) -> None:

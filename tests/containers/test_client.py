@@ -177,6 +177,55 @@ async def test_the_time_limit_is_total_not_per_read(tmp_path: Path) -> None:
         client.close()
 
 
+async def test_each_call_on_a_connection_has_its_own_time_limit(tmp_path: Path) -> None:
+    """A short limit after a long one ends in time; a long one after a short one isn't ended by what is left of it."""
+
+    async def answer(request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        wait = int(request.rpartition(b"\r\n\r\n")[2])
+        await asyncio.sleep(wait / 1000)
+        writer.write(OK)
+
+    async with runtime(answer, tmp_path) as (fake, address):
+        client = ActionClient(unix_address(address))
+        assert isinstance(await client.post("/run", b"0", 0.1, 100), Answer)
+        assert isinstance(await client.post("/run", b"250", 10, 100), Answer)
+        assert fake.connections == 1
+        started = asyncio.get_running_loop().time()
+        assert await client.post("/run", b"5000", 0.05, 100) is Failure.TIMEOUT
+        assert asyncio.get_running_loop().time() - started < 2
+        client.close()
+
+
+async def test_an_answer_before_the_request_was_sent_whole_spoils_the_connection() -> None:
+    """What is left of the request would be read as the next one."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    client = ActionClient.over_socket(ours)
+    call = asyncio.create_task(client.post("/init", b"x" * 5_000_000, 5, 100))
+    loop = asyncio.get_running_loop()
+    assert (await loop.sock_recv(theirs, 10)).startswith(b"POST /init")
+    await loop.sock_sendall(theirs, b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\n{}")
+    assert await call == Answer(413, b"{}", 2)
+    assert repr(client) == "<ActionClient [0 busy, 0 idle, 0 waiting]>"
+    client.close()
+    theirs.close()
+
+
+async def test_a_place_given_to_a_cancelled_call_goes_to_the_next(tmp_path: Path) -> None:
+    async with runtime(sends(OK), tmp_path) as (_, address):
+        client = ActionClient(unix_address(address))
+        calls = [asyncio.create_task(client.post("/run", b"{}", 5, 100)) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert repr(client).endswith("2 waiting]>")
+        calls[0].cancel()  # its place passes to the second, which is cancelled in the same turn of the loop
+        client._waiting[0].add_done_callback(lambda _: calls[1].cancel())
+        assert isinstance(await calls[2], Answer)
+        assert client._free == 1
+        assert calls[0].cancelled()
+        assert calls[1].cancelled()
+        client.close()
+
+
 async def test_an_answer_after_the_time_limit_is_not_the_next_calls(tmp_path: Path) -> None:
     answers = [0.2, 0.0]
 

@@ -22,6 +22,7 @@ help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 
 venv: $(RUN_STAMP)  ## the environment in .venv, with requirements.txt
+	@:
 
 node: $(RUN_STAMP)  ## start a standalone node: make node ARGS="--port 4000"
 	@exec $(PY) run.py node $(ARGS)

@@ -52,7 +52,8 @@ def run(title: str, command: list[str]) -> tuple[bool, float, str]:
     print(f"\n=== {title}", flush=True)
     start = time.monotonic()
     summary = ""
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=subprocess.STDOUT, text=True, errors="replace") as process:
         assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)

@@ -33,7 +33,7 @@ def bind(host: str, port: int, explicit: bool) -> tuple[socket.socket, str | Non
     except OSError as error:
         problem = _problem(host, port, error)
         taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
-    except (UnicodeError, OverflowError):
+    except (UnicodeError, OverflowError, TypeError):  # what socket.bind raises for a host that is no name
         raise PortTaken([f"--host {host}: no address of this machine"]) from None
     if explicit or not taken:
         raise PortTaken([problem])

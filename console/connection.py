@@ -75,7 +75,7 @@ def normal_url(apihost: str) -> str:
     """
     from urllib.parse import urlsplit
 
-    text = apihost.strip().rstrip("/")
+    text = apihost.strip()
     if "://" not in text:
         host = text.rsplit(":", 1)[0].strip("[]")
         text = f"{'http' if host in ('localhost', '127.0.0.1', '::1') else 'https'}://{text}"
@@ -86,7 +86,7 @@ def normal_url(apihost: str) -> str:
         known = False
     if not known or any(char.isspace() for char in text):
         raise WrongUsage(f"{apihost!r} is no address of a node", "give --apihost http://HOST:PORT")
-    return text
+    return text.rstrip("/")
 
 
 def find(

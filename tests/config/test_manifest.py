@@ -141,11 +141,17 @@ def test_both_parts_may_be_missing(empty):
         (one(stemCells=[{**CELL, "reactive": {**CELL["reactive"], "ttl": "0s"}}]), "ttl"),
         (one(stemCells=[{**CELL, "reactive": {**CELL["reactive"], "increment": 9}}]), "increment"),
         ({"runtimes": {"x": [{"kind": "x:1", "image": IMAGE}, {"kind": "x:2", "image": IMAGE}]}}, "0 of its 2 kinds are default"),
-        ({"runtimes": {"x": [{"kind": f"x:{n}", "image": IMAGE, "default": True} for n in (1, 2)]}}, "2 of its 2 kinds are default"),
-        ({"runtimes": {"x": [{"kind": "y:1", "image": IMAGE}], "z": [{"kind": "y:1", "image": IMAGE}]}}, "'y:1' is there more than once"),
+        (
+            {"runtimes": {"x": [{"kind": f"x:{n}", "image": IMAGE, "default": True} for n in (1, 2)]}},
+            "2 of its 2 kinds are default",
+        ),
+        (
+            {"runtimes": {"x": [{"kind": "y:1", "image": IMAGE}], "z": [{"kind": "y:1", "image": IMAGE}]}},
+            "'y:1' is there more than once",
+        ),
         ({"blackboxes": [{"tag": "x"}]}, "blackboxes[0].name"),
     ],
-)  # fmt: skip
+)
 def test_errors_name_the_place(document, text):
     """A wrong manifest stops the start, and the line says where."""
     assert any(text in line for line in problems(document)), problems(document)
@@ -166,9 +172,12 @@ def test_files(tmp_path):
 
 JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=5)),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["runtimes", "x", "kind", "image", "name", "stemCells", "blackboxes"]), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["runtimes", "x", "kind", "image", "name", "stemCells", "blackboxes"]), inner, max_size=4)
+    ),
     max_leaves=12,
-)  # fmt: skip
+)
 
 
 @given(JSON)

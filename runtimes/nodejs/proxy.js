@@ -191,19 +191,22 @@ function createServer (runtime) {
   return server
 }
 
-/** One inherited, connected socket: when it closes there is nothing left to serve. */
-function serveConnection (server, number) {
+/** Inherited, connected sockets, one for each run at a time: when all have closed there is nothing left to serve. */
+function serveConnections (server, numbers) {
   const { Socket } = require('net')
-  const socket = new Socket({ fd: number, readable: true, writable: true })
-  socket.on('close', () => process.exit(0))
-  server.emit('connection', socket)
+  let open = numbers.length
+  for (const fd of numbers) {
+    const socket = new Socket({ fd, readable: true, writable: true })
+    socket.on('close', () => { if (--open === 0) process.exit(0) })
+    server.emit('connection', socket)
+  }
 }
 
 function parse (argumentsGiven) {
   const options = { '--port': process.env.__OW_PORT ?? '8080', '--host': '0.0.0.0', '--dir': process.cwd() }
   for (let i = 0; i < argumentsGiven.length; i += 2) {
     const known = ['--port', '--host', '--unix', '--fd', '--dir'].includes(argumentsGiven[i])
-    if (!known || !argumentsGiven[i + 1]) fail('usage: proxy.js [--port N [--host ADDRESS] | --unix PATH | --fd N] [--dir DIRECTORY]')
+    if (!known || !argumentsGiven[i + 1]) fail('usage: proxy.js [--port N [--host ADDRESS] | --unix PATH | --fd N[,N…]] [--dir DIRECTORY]')
     options[argumentsGiven[i]] = argumentsGiven[i + 1]
   }
   return options
@@ -220,9 +223,13 @@ function main () {
   const options = parse(process.argv.slice(2))
   const server = createServer(new Runtime(options['--dir'], process.env.__OW_ALLOW_CONCURRENT === 'true'))
   server.on('error', reason => fail(`The runtime can't listen: ${reason.message}`))
-  if (options['--fd']) serveConnection(server, Number(options['--fd']))
-  else if (options['--unix']) server.listen(options['--unix'])
-  else server.listen(Number(options['--port']), options['--host'])
+  try {
+    if (options['--fd']) serveConnections(server, options['--fd'].split(',').map(Number))
+    else if (options['--unix']) server.listen(options['--unix'])
+    else server.listen(Number(options['--port']), options['--host'])
+  } catch (reason) {
+    fail(`The runtime can't listen: ${reason.message}`)
+  }
 }
 
 if (require.main === module) main()

@@ -27,6 +27,8 @@ from containers.template import ENVIRONMENT, Setup, Spawn, Template, TemplateErr
 RUNTIMES = Path(__file__).resolve().parent.parent / "runtimes"
 READY_LIMIT = 30.0
 """Seconds for a forked child to isolate itself and serve."""
+CONNECTIONS = 200
+"""To one Node.js process, each for one run at a time: 253 descriptors can be passed at once. More runs wait their turn."""
 UIDS = 4096
 """Unprivileged user ids of one node: as many containers it can have at a time."""
 FIRST_UID = 200_000
@@ -113,7 +115,7 @@ class ProcessDriver:
         argv = self._program(spec.kind)
         template = await self._ready_template()
         began = time.perf_counter()
-        container = self._make(spec, output)
+        container = self._make(spec, output, min(spec.concurrency, CONNECTIONS) if argv else 1)
         try:
             await self._start(container, template, argv, gone, began)
         except BaseException:
@@ -210,7 +212,7 @@ class ProcessDriver:
                 self._template = await self._new_template()
             return self._template
 
-    def _make(self, spec: ContainerSpec, output: Output) -> ProcessContainer:
+    def _make(self, spec: ContainerSpec, output: Output, connections: int) -> ProcessContainer:
         """A container with its limits set up, without a process yet. Raises CreateFailed."""
         if not self._uids:
             raise CreateFailed(f"This node has {UIDS} containers, the most that the process driver can have.")
@@ -219,7 +221,7 @@ class ProcessDriver:
         directory = None if self._isolate else self._directory / identity
         if directory is not None:
             directory.mkdir(parents=True, mode=0o700)
-        container = ProcessContainer(identity, spec, self._uids.pop(), group, directory, output)
+        container = ProcessContainer(identity, spec, self._uids.pop(), group, directory, connections, output)
         self._containers.add(container)
         container.forget = self._forget
         return container
@@ -229,6 +231,7 @@ class ProcessDriver:
     ) -> None:
         """Fork and wait until it serves. Raises ContainerError."""
         spec, group, place = container.spec, container.group, str(container.directory or "/tmp")
+        concurrent = "true" if spec.concurrency > 1 else "false"
         spawn = Spawn(
             name=container.id,
             memory=spec.memory,
@@ -237,7 +240,7 @@ class ProcessDriver:
             own_network=self._network == "none",
             directory=place,
             argv=argv,
-            env={**ENVIRONMENT, "HOME": place, **spec.env},
+            env={**ENVIRONMENT, "HOME": place, "__OW_ALLOW_CONCURRENT": concurrent, **spec.env},
             sockets=container.connections,
         )
         theirs = container.hand_out()

@@ -60,7 +60,14 @@ class ProcessContainer:
     """A container that is a process. `ProcessDriver.create` makes, starts and awaits it."""
 
     def __init__(
-        self, identity: str, spec: ContainerSpec, uid: int, group: Group | None, directory: Path | None, output: Output
+        self,
+        identity: str,
+        spec: ContainerSpec,
+        uid: int,
+        group: Group | None,
+        directory: Path | None,
+        connections: int,
+        output: Output,
     ) -> None:
         self.id = identity
         self.pid = 0
@@ -69,12 +76,13 @@ class ProcessContainer:
         self.uid = uid
         self.group = group
         self.directory = directory  # its files; None where it has a /tmp of its own
-        self.connections = 1
+        self.connections = connections
         self.forget: Callable[[ProcessContainer], None] = lambda container: None
         self._output = output
         self._streams: list[Stream] = []
         self._sockets: list[socket.socket] = []
         self._clients: list[ActionClient] = []
+        self._loads: dict[ActionClient, int] = {}  # connections that work, and how many calls each has
         self._complaint: list[bytes] = []
         self._template: Template | None = None
         self._number = 0
@@ -104,6 +112,7 @@ class ProcessContainer:
                 ours, their = socket.socketpair()
                 theirs.append(their.detach())
                 self._clients.append(ActionClient.over_socket(ours))
+                self._loads[self._clients[-1]] = 0
                 self._sockets.append(ours.dup())
             return theirs + (self.group.entrances() if self.group else [])
         except OSError as error:
@@ -154,14 +163,19 @@ class ProcessContainer:
         return await self._post("/run", body, timeout, limit)
 
     async def _post(self, path: str, body: bytes, timeout: float, limit: int) -> Result:
-        """Call; an OOM kill since the last call ended outweighs whatever came back."""
-        client = self._clients.pop() if self._clients else None
+        """Call over the least busy connection; an OOM kill since the last call ended outweighs whatever came back."""
+        client = min(self._loads, key=self._loads.__getitem__, default=None)
         if client is None:
             return Failure.REFUSED
+        self._loads[client] += 1
+        result: Result | None = None
         try:
             result = await client.post(path, body, timeout, limit)
         finally:
-            self._clients.append(client)
+            if result is None or isinstance(result, Failure):
+                self._loads.pop(client, None)  # its connection has ended
+            elif client in self._loads:
+                self._loads[client] -= 1
         if self.group is not None:
             kills = self.group.oom_kills()
             if kills > self._kills:

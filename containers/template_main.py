@@ -251,7 +251,7 @@ class Template:
             os.set_inheritable(status, False)
             for number in sockets:
                 os.set_inheritable(number, True)
-            argv = [part.replace("{fd}", str(sockets[0])) for part in packet["argv"]]
+            argv = [part.replace("{fd}", ",".join(map(str, sockets))) for part in packet["argv"]]
             os.execve(argv[0], argv, packet["env"])
         os.close(status)
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - the template's are of its own streams

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest_asyncio
 
-from containers.contract import Answer, Container, Driver
+from containers.contract import Answer, Container, Driver, Failure
 from containers.process import ProcessDriver
-from tests.contract.container_suite import LIMIT, ContainerSuite, Seen, until
+from tests.contract.container_suite import LIMIT, ContainerSuite, Seen, body, until
 
 
 class Isolated(ContainerSuite):
@@ -40,6 +42,17 @@ class TestPython(Isolated):
 
 class TestNodejs(Isolated):
     kind = "nodejs:20"
+
+    async def test_runs_at_the_same_time(self) -> None:
+        """With a concurrency of its own one process runs that many at a time; one that fails leaves the others alone."""
+        container = await self.initialised("sleep", concurrency=5)
+        began = time.monotonic()
+        runs = [self.run(container, {"s": 1}) for _ in range(4)]
+        *results, late = await asyncio.gather(*runs, self.run(container, {"s": 60}, timeout=0.5))
+        assert [body(result) for result in results] == [{"slept": 1}] * 4
+        assert late is Failure.TIMEOUT
+        assert time.monotonic() - began < 2
+        assert body(await self.run(container, {"s": 0})) == {"slept": 0}
 
 
 class TestPythonNotIsolated(ContainerSuite):

@@ -18,25 +18,17 @@ all this in plain words.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
-from actors.pool_cost import BackOff, Estimates
-from actors.pool_demand import Demand
-from actors.pool_eviction import Eviction, shape_of
-from actors.pool_queues import Action, Queues
+from actors.pool_eviction import shape_of
+from actors.pool_ledger import Ledger
+from actors.pool_queues import Action
 from actors.pool_state import (
     NEVER,
-    Alarm,
     Assign,
     Container,
-    Containers,
     Create,
     Decision,
     Destroy,
-    IllegalMove,
-    Owner,
     PoolSettings,
-    RefusedJob,
     State,
     StemCell,
     Waiting,
@@ -52,195 +44,23 @@ class Room:
     def __init__(self, spare: int, coming: int) -> None:
         self.spare = spare
         self.coming = coming
+        self.kept: set[Action] = set()  # who has got his share of it
 
-    def reserve(self, memory: int) -> None:
-        """Keep it for somebody, from what is coming as far as possible."""
-        later = min(self.coming, memory)
+    def reserve(self, action: Action) -> bool:
+        """Keep what the action needs, from what is coming as far as possible. False: it is less than that."""
+        need = action.shape.memory
+        enough = need <= self.spare + self.coming
+        later = min(self.coming, need)
         self.coming -= later
-        self.spare = max(0, self.spare - (memory - later))
+        self.spare = max(0, self.spare - (need - later))
+        self.kept.add(action)
+        return enough
 
 
-class Pool:
-    """The container pool of one node. All times are monotonic seconds, all memory is in MB."""
+class Pool(Ledger):
+    """The container pool of one node. Facts come in by the methods of `Ledger`, decisions go out of `plan`."""
 
-    def __init__(self, settings: PoolSettings, last_cid: int = 0) -> None:
-        """`last_cid`: the highest container number given out before, so that none is given twice."""
-        self.settings = settings
-        self.estimates = Estimates()
-        self._containers = Containers(last_cid)
-        self._queues = Queues()
-        self._back_off = BackOff()
-        self._alone: OrderedDict[str, Waiting] = OrderedDict()  # jobs that want to run alone; nothing else is placed meanwhile
-        self._running_alone: tuple[int, str] | None = None
-        self._dirty: dict[Owner, None] = {}  # actions that may be able to place a job
-        self._arrived: list[Container] = []  # came up since the last plan
-        self._survey = False  # whether everybody who waits must be looked at
-        self._starver: Action | None = None  # for whom all memory that becomes free is kept
-        self._least = NEVER  # the smallest memory somebody waits for
-        self._hopeless = NEVER  # the smallest shortage that evictions couldn't make good in this survey
-        self._topped_up = False  # whether the stem cells are complete
-        self._alarm = Alarm()
-        self._expiry = NEVER  # the first idle container may go. May be early, never late
-        self._room = Room(0, 0)
-        self._eviction = Eviction(settings, self._containers, self.estimates, self._alarm)
-        self._demand = Demand(settings, self._containers, self._queues, self.estimates, self._back_off, self._alarm)
-
-    # Facts about jobs.
-
-    def fits(self, memory: int) -> bool:
-        """False: it is larger than the whole pool. The caller refuses it at once with a record that says so."""
-        return memory <= self.settings.memory
-
-    def add(self, job: Waiting) -> None:
-        """A job wants a container. Raises RefusedJob if its id waits already or it doesn't fit."""
-        if not self.fits(job.memory):
-            raise RefusedJob(f"job {job.id} wants {job.memory} MB of a pool of {self.settings.memory} MB")
-        if job.id in self._alone:
-            raise RefusedJob(f"job {job.id} is queued already")
-        if job.alone:
-            if job.id in self._queues.jobs:
-                raise RefusedJob(f"job {job.id} is queued already")
-            self._alone[job.id] = job
-        else:
-            self._dirty[self._queues.add(job).owner] = None
-        self._eviction.asked_for(job)
-
-    def cancel(self, id: str) -> bool:
-        """Take a waiting job out. False: it doesn't wait (it was assigned, or never added)."""
-        if self._alone.pop(id, None) is not None:
-            self._survey = True
-            return True
-        action = self._queues.jobs.get(id)
-        if action is None:
-            return False
-        self._queues.take(action, id)
-        self._queues.drop(action)
-        self._survey = True
-        return True
-
-    def waiting_for(self, cid: int) -> list[str]:
-        """Ids of the waiting jobs for whose action the container was being created, oldest first; to be asked when the creation
-        failed, before `gone`. None for a stem cell: it was nobody's."""
-        owner = self._containers.get(cid).made_for
-        if owner is None:
-            return []
-        action = self._queues.actions.get(owner)
-        alone = [job.id for job in self._alone.values() if (job.namespace, job.key) == owner]
-        return alone + (list(action.queue) if action else [])
-
-    # Facts about containers.
-
-    def up(self, cid: int, now: float) -> None:
-        """A creation succeeded. Raises UnknownContainer, IllegalMove."""
-        container = self._containers.get(cid)
-        self._containers.move(container, "up")
-        self._creation_ended(container)
-        self._back_off.succeeded(container.shape.source)
-        self.estimates.creations.learn(container.shape.source, now - container.created)
-        container.since = now
-        self._expiry = min(self._expiry, now + self.settings.idle_timeout)
-        self._arrived.append(container)
-        self._survey = True
-
-    def initialized(self, cid: int) -> None:
-        """Its `/init` succeeded: from now on it takes as many runs at once as its action allows. `free` says so too."""
-        container = self._containers.get(cid)
-        if container.ready or container.owner is None or container.state is State.REMOVING:
-            return
-        container.ready = True
-        action = self._queues.actions[container.owner]
-        action.warming -= container.limit - 1
-        if container.has_room:
-            action.open[cid] = container
-            self._dirty[action.owner] = None
-
-    def free(self, cid: int, id: str, run_ms: float, init_ms: float, now: float) -> None:
-        """A run ended, the container is healthy. `init_ms` is 0 if there was no init. Raises UnknownContainer, IllegalMove."""
-        container = self._containers.get(cid)
-        self._end_run(container, id)
-        if container.state is State.REMOVING or container.owner is None:
-            return
-        action = self._queues.actions[container.owner]
-        self.estimates.runs.learn(action.owner[1], run_ms / 1000)
-        if init_ms > 0:
-            self.estimates.inits.learn(action.owner[1], init_ms / 1000)
-        self.initialized(cid)
-        action.open.pop(cid, None)
-        action.open[cid] = container  # the most recently used is the last
-        container.since = now
-        self._dirty[action.owner] = None
-        if not container.active:
-            self._containers.move(container, "free")
-            self._expiry = min(self._expiry, now + self.settings.idle_timeout)
-            self._idle_again(container, action)
-
-    def lost(self, cid: int) -> list[str]:
-        """The container failed or could not be created, and is being removed; its memory counts until `gone`. Returns the jobs
-        still in it: each is ended or added again by the caller, and `release`d. Harmless when repeated.
-        Raises UnknownContainer."""
-        container = self._containers.get(cid)
-        if container.state is State.STARTING:
-            self._back_off.failed(container.shape.source)
-        self._remove(container)
-        self._survey = True
-        return sorted(container.active)
-
-    def gone(self, cid: int) -> None:
-        """No process of it is left; its memory is free. Raises UnknownContainer."""
-        self.lost(cid)
-        container = self._containers.get(cid)
-        if self._running_alone is not None and self._running_alone[0] == cid:
-            self._running_alone = None
-        self._containers.forget(container)
-
-    def release(self, cid: int, id: str) -> None:
-        """A run in a lost container ended. Comes it after `gone`, nothing is left to do."""
-        container = self._containers.all.get(cid)
-        if container is not None and id in container.active:
-            self._end_run(container, id)
-
-    def _end_run(self, container: Container, job_id: str) -> None:
-        if job_id not in container.active:
-            raise IllegalMove(f"job {job_id} does not run in container {container.cid}")
-        container.active.discard(job_id)
-        self._containers.active -= 1
-        if self._running_alone == (container.cid, job_id):
-            self._running_alone = None
-            self._survey = True
-
-    def _idle_again(self, container: Container, action: Action) -> None:
-        """It may be evicted for somebody: see to it that `plan` notices, now or when it is spared no longer."""
-        if self._starver is not None:
-            self._survey = True
-        elif self._least <= self._room_ever():
-            spared = self._eviction.spared(container)
-            if spared > 0:
-                self._alarm.by(container.since + spared)
-            else:
-                self._survey = True
-
-    def _creation_ended(self, container: Container) -> None:
-        action = self._queues.actions.get(container.made_for) if container.made_for else None
-        if action is not None:
-            action.starting -= 1
-            self._queues.drop(action)
-
-    def _remove(self, container: Container) -> None:
-        """Move it to REMOVING and out of everything that leads to it."""
-        was = container.state
-        if was is State.REMOVING:
-            return
-        self._containers.move(container, "remove")
-        self._topped_up = False
-        if was is State.STARTING:
-            self._creation_ended(container)
-        if container.owner is not None:
-            action = self._queues.actions[container.owner]
-            action.up -= 1
-            action.open.pop(container.cid, None)
-            if not container.ready:
-                action.warming -= container.limit - 1
-            self._queues.drop(action)
+    _room = Room(0, 0)
 
     # The plan.
 
@@ -266,7 +86,8 @@ class Pool:
             if not surveyed:
                 self._provide_for_starving(now, decisions)
             self._give_turns(now, decisions)
-        if not self._topped_up:
+            self._cells_due = True
+        if self._cells_due:
             self._top_up(now, decisions)
         return decisions
 
@@ -282,11 +103,17 @@ class Pool:
             action = self._queues.actions.get(owner)
             if action is None:
                 continue
-            while action.queue and action.open:
-                container = action.open[next(reversed(action.open))]
+            while action.queue and (container := self._with_room(action)) is not None:
                 self._assign(action, container, action.head, now, decisions)
             if action.queue and not self._survey:
                 self._survey = self._could_get_more(action, now)
+
+    def _with_room(self, action: Action) -> Container | None:
+        """Its most recently used container with room for a run."""
+        for container in reversed(action.open.values()):
+            if container is not self._draining:
+                return container
+        return None
 
     def _welcome(self, now: float, decisions: list[Decision]) -> None:
         """A container that came up goes first to the action it was made for, if that still waits."""
@@ -306,16 +133,17 @@ class Pool:
         if action.shape.memory <= self._room_ever():
             return True
         self._blocked(action, now)
-        return False
+        return self._starver is None and not action.up and now >= self._demand.starves_at(action)
 
-    def _room_ever(self) -> int:
-        """MB that could be had if everything idle were evicted."""
-        containers = self._containers
-        return self.settings.memory - containers.used + containers.removing + containers.evictable
+    def _no_places(self) -> bool:
+        """Whether nobody can get anything before a creation has ended, which is a reason to look at everybody again."""
+        return self._containers.starting >= self.settings.starting and not self._containers.empty
 
     def _give_turns(self, now: float, decisions: list[Decision]) -> None:
         """Give what there is to those that wait, in turn."""
         self._survey = False
+        if self._no_places():
+            return
         turns = self._queues.turns()
         for action in turns:
             if self._turn(action, now, decisions):
@@ -327,6 +155,9 @@ class Pool:
         """One container for the action, if it can have one: an empty one, a new one, or one when others are removed."""
         if self._take_empty(action, now, decisions):
             return True
+        if action in self._room.kept:
+            self._least = min(self._least, action.shape.memory)
+            return False
         action.why = self._demand.hindrance(action, now)
         if action.why:
             return False
@@ -343,7 +174,7 @@ class Pool:
                 self._blocked(action, now)
                 return False
             self._evict(victims, action, decisions)
-        room.reserve(need)
+        room.reserve(action)
         action.why = "a container is being removed for it"
         self._least = min(self._least, need)
         return False
@@ -373,10 +204,14 @@ class Pool:
         """
         self._alarm.at = self._least = self._hopeless = NEVER
         self._starver = None
+        self._drain_no_more()
         self._room = Room(self.settings.memory - self._containers.used, self._containers.removing)
+        if self._no_places():
+            return
         for action in self._demand.starving(now):
             if self._take_empty(action, now, decisions) or self._demand.hindrance(action, now):
                 continue
+            action.why = f"memory that becomes free is kept for it until it has {action.shape.memory} MB"
             need, room = action.shape.memory, self._room
             if need <= room.spare:
                 room.spare -= need
@@ -386,11 +221,22 @@ class Pool:
             missing = need - room.spare - room.coming
             if missing > 0:
                 self._evict(self._eviction.victims(missing, now, starving=action.owner), action, decisions)
-            enough = need <= room.spare + room.coming
-            room.reserve(need)
-            if not enough:
+            if not room.reserve(action):
                 self._starver = action
+                self._drain_one(action)
                 return
+
+    def _drain_one(self, action: Action) -> None:
+        """A container that takes several runs at once may never be idle: have one of the others' take no new ones."""
+        for container in self._containers.all.values():
+            if container.state is State.BUSY and container.limit > 1 and container.owner != action.owner:
+                self._draining = container
+                return
+
+    def _drain_no_more(self) -> None:
+        if self._draining is not None and self._draining.owner is not None:
+            self._dirty[self._draining.owner] = None
+        self._draining = None
 
     def _evict(self, victims: list[Container], action: Action, decisions: list[Decision]) -> None:
         self._destroy(victims, f"evicted for {action.owner[1][0]}", decisions)
@@ -404,26 +250,22 @@ class Pool:
     # Stem cells and work alone.
 
     def _top_up(self, now: float, decisions: list[Decision]) -> None:
-        """Create the stem cells that are missing, from memory nobody waits for."""
+        """Create the stem cells that are missing, from memory nobody waits for; what hinders it ends with a survey."""
+        self._cells_due = False
         if self._least != NEVER or self._containers.removing:
             return
         for cell in self.settings.stem_cells:
             shape = shape_of(cell)
-            have = len(self._containers.empty.get(shape, ())) + sum(
-                container.state is State.STARTING and container.made_for is None and container.shape == shape
-                for container in self._containers.all.values()
-            )
-            for _ in range(self._eviction.ordered(shape) - have):
+            for _ in range(self._eviction.missing(shape)):
                 until = self._back_off.until(shape.source)
                 if now < until:
                     self._alarm.by(until)
-                    return
+                    break
                 full = self._containers.used + cell.memory > self.settings.memory
                 if full or self._containers.starting >= self.settings.starting:
-                    return
+                    break
                 container = self._containers.create(shape, 1, None, now)
                 decisions.append(Create(container.cid, cell.kind, cell.image, cell.memory, 1, False, prewarm=True))
-        self._topped_up = True
 
     def _plan_alone(self, now: float, decisions: list[Decision]) -> None:
         """The job that wants to be alone starts when nothing runs; its container may be made ready before that."""
@@ -432,7 +274,9 @@ class Pool:
             return
         job = next(iter(self._alone.values()))
         action = self._queues.action(job)
-        container = self._container_for(action)
+        self._draining = None
+        empty = self._containers.empty.get(action.shape, {})
+        container = self._with_room(action) or next(iter(empty.values()), None)
         until = self._back_off.until(action.shape.source)
         if container is not None:
             if self._containers.active == 0:
@@ -449,11 +293,6 @@ class Pool:
                 victims = self._eviction.victims(missing - self._containers.removing, now, starving=action.owner)
                 self._evict(victims, action, decisions)
         self._queues.drop(action)
-
-    def _container_for(self, action: Action) -> Container | None:
-        if action.open:
-            return action.open[next(reversed(action.open))]
-        return next(iter(self._containers.empty.get(action.shape, {}).values()), None)
 
     # Decisions.
 
@@ -475,7 +314,7 @@ class Pool:
             container.limit = min(container.concurrency, job.concurrency)
             action.up += 1
             action.warming += container.limit - 1
-            self._topped_up = False
+            self._cells_due = True
         if not job.alone:
             self._queues.take(action, job.id)
         self._containers.move(container, "assign")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import ceil
 
 from actors.pool_cost import BackOff, Estimates, worth_it
 from actors.pool_queues import Action, Queues
@@ -10,6 +11,8 @@ from actors.pool_state import Alarm, Container, Containers, PoolSettings, State
 
 LONGEST_STARVATION = 12
 """Times `starvation`: the longest a slow creation (an image being pulled) can stretch the wait before memory is kept."""
+GRAIN = 0.25
+"""Seconds: starving begins at multiples of this, so that a thousand actions that wait don't wake the pool one by one."""
 
 
 class Demand:
@@ -32,10 +35,10 @@ class Demand:
         source = action.shape.source
         cold = self._estimates.cold(action.owner[1], source)
         servers = (action.up + action.starting) * action.concurrency
-        if not worth_it(action.unprovided, servers, self._estimates.runs.get(action.owner[1]), cold):
-            # The mean may be wrong about these runs: who has waited as long as a creation takes gets one, but one at a time.
-            if not self._patience_ended(action, cold, now) or action.starting:
-                return "its containers will be free sooner than a new one"
+        worth = worth_it(action.unprovided, servers, self._estimates.runs.get(action.owner[1]), cold)
+        # The mean may be wrong about these runs: who has waited as long as a creation takes gets one, but one at a time.
+        if not worth and (not self._patience_ended(action, cold, now) or action.starting):
+            return "its containers will be free sooner than a new one"
         until = self._back_off.until(source)
         if now < until:
             self._alarm.by(until)
@@ -68,7 +71,8 @@ class Demand:
         starvation = self._settings.starvation
         cold = self._estimates.cold(action.owner[1], action.shape.source)
         patience = max(starvation, min(2 * cold, LONGEST_STARVATION * starvation))
-        return max(action.head.since, action.created if action.up + action.starting else action.served) + patience
+        at = max(action.head.since, action.created if action.up + action.starting else action.served) + patience
+        return ceil(at / GRAIN) * GRAIN
 
     def starving(self, now: float) -> list[Action]:
         """Those for whom memory is to be kept, in turn: first those that have no container at all, then those whose namespace

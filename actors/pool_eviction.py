@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from actors.pool_cost import REMEMBERED, Estimates
-from actors.pool_state import NEVER, Alarm, Container, Containers, Owner, PoolSettings, Shape, StemCell, Waiting
+from actors.pool_state import NEVER, Alarm, Container, Containers, Owner, PoolSettings, Shape, State, StemCell, Waiting
 
 SPARED = 1.0
 """Seconds, at most, for which an idle container is safe from eviction because making it anew would take as long: two actions
@@ -33,6 +33,14 @@ class Eviction:
     def ordered(self, shape: Shape) -> int:
         """How many stem cells of the shape the settings want."""
         return self._ordered[shape]
+
+    def missing(self, shape: Shape) -> int:
+        """How many stem cells of the shape are neither there nor being created."""
+        coming = sum(
+            container.state is State.STARTING and container.made_for is None and container.shape == shape
+            for container in self._containers.all.values()
+        )
+        return max(0, self._ordered[shape] - len(self._containers.empty.get(shape, ())) - coming)
 
     def asked_for(self, job: Waiting) -> None:
         """Take note of the action's newest revision: only of that one containers are kept warm."""

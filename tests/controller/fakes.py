@@ -18,7 +18,7 @@ from controller.deps import ApiDeps, Operator
 from messages.action import Executable
 from messages.events import Finished
 from messages.record import record_of, storable
-from messages.wire import ActivationMessage, ActivationRecord
+from messages.wire import ActivationMessage, ActivationRecord, Limits
 from store.memory import MemoryStore
 from tests.golden_replay import GOLDEN, KEYS
 from transport.contract import Refused
@@ -69,11 +69,16 @@ class FakeInvoker:
     async def finish(self, invocation: FakeInvocation) -> None:
         content = invocation.message.content
         arguments = json.loads(bytes(content)) if isinstance(content, msgspec.Raw) else {}
+        for name in invocation.message.init_args:
+            arguments.pop(name, None)
         result = self.code(arguments, invocation.message)
         error = isinstance(result, dict) and "error" in result
-        raw = msgspec.Raw(json.dumps(result).encode())
+        raw = msgspec.Raw(json.dumps(result, separators=(",", ":")).encode())
         at = next(self._starts)
-        finished = Finished(invocation.id, at, int(error), at, at + 1, result=raw, size=len(raw), kind="nodejs:20")
+        finished = Finished(
+            invocation.id, at, int(error), at, at + 1, result=raw, size=len(raw), version=invocation.message.action.version or "",
+            kind="nodejs:20", limits=Limits(), timeout=False, wait_time=1,
+        )  # fmt: skip
         record = record_of(invocation.message, storable(finished), [])
         await self.store.activations.write([record])
         invocation.done.set_result(record)

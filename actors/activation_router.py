@@ -34,10 +34,12 @@ from messages.commands import (
     Job,
     LogsReset,
     Lost,
+    NotAccepted,
     Orphaned,
     Ready,
     Released,
     Remove,
+    Repeated,
     Resume,
     Returned,
     Run,
@@ -46,7 +48,7 @@ from messages.commands import (
     Up,
 )  # fmt: skip
 from messages.events import Accepted
-from messages.wire import ActivationMessage, ActivationRecord, decode_message, encode
+from messages.wire import ActivationMessage, decode_message, encode
 
 DRAINING = "The node is draining: it accepts no new work."
 FULL = "The node has as much unfinished work as it may hold."
@@ -117,9 +119,11 @@ class ActivationRouter(NodeActor):
         """Refuse it for certain, join it to the same id, or journal that it is accepted."""
         activation_id = message.message.activation_id
         if activation_id in self.routed:
+            if self.routed[activation_id].state is not Route.ACCEPTING:
+                self.services.answers.accepted(activation_id)
             return
         if activation_id in self.ended:
-            self._answer_from_store(message.message)
+            self.send(self.services.directory.writer, Repeated(message.message))
             return
         without_key = msgspec.structs.replace(message.message, user=msgspec.structs.replace(message.message.user, authkey={}))
         body = encode(without_key)
@@ -145,13 +149,6 @@ class ActivationRouter(NodeActor):
             return STALLED, 503
         reason = self.services.unfit()
         return None if reason is None else (reason, 503)
-
-    def _answer_from_store(self, message: ActivationMessage) -> None:
-        def found(record: ActivationRecord | None) -> None:
-            if record is not None:
-                self.services.answers.finished(message.activation_id, record)
-
-        self.services.records.lookup(message.user.namespace.name, message.activation_id, found)
 
     def _enter(self, routed: Routed) -> Routed:
         self.routed[routed.message.activation_id] = routed

@@ -16,7 +16,7 @@ from actors import endings
 from actors.base import NodeActor, Services, step
 from actors.system import Restarted
 from containers.logs import ISSUE
-from messages.commands import Completed, Ended, FinishedDurable, Logs, RecordWritten, Redo
+from messages.commands import Completed, Ended, FinishedDurable, Logs, RecordWritten, Redo, Repeated
 from messages.events import Acked, Finished, Recorded
 from messages.lifecycle import Stage
 from messages.record import record_of, storable
@@ -117,6 +117,20 @@ class ResultWriter(NodeActor):
         if ending.state is End.COLLECTING:
             self._write(ending, self._record(ending, message.lines))
 
+    def on_repeated(self, message: Repeated) -> None:
+        """Its `finished` is durable: the answer is here until the record is in the store."""
+        activation_id = message.activation_id
+        ending = self.endings.get(activation_id)
+        if ending is not None:
+            self.services.answers.finished(activation_id, self._record(ending, []))
+            return
+
+        def found(record: ActivationRecord | None) -> None:
+            if record is not None:
+                self.services.answers.finished(activation_id, msgspec.structs.replace(record, logs=[]))
+
+        self.services.records.lookup(message.message.user.namespace.name, activation_id, found)
+
     def _record(self, ending: Ending, logs: list[str]) -> ActivationRecord:
         return record_of(ending.message, ending.finished, logs)
 
@@ -154,5 +168,6 @@ class ResultWriter(NodeActor):
         FinishedDurable: on_finished_durable,
         Logs: on_logs,
         RecordWritten: on_record_written,
+        Repeated: on_repeated,
         Restarted: on_restarted,
     }

@@ -308,6 +308,17 @@ class Ended(Command, frozen=True):
         return self.finished.id
 
 
+class Repeated(Command, frozen=True):
+    """An activation that has ended here was handed in once more: who waits this time gets the answer of then."""
+
+    message: ActivationMessage
+
+    @property
+    def activation_id(self) -> str:
+        """For the failure log."""
+        return self.message.activation_id
+
+
 class Redo(Command, frozen=True):
     """An activation that had finished before a crash, whose record or acknowledgement may be missing."""
 

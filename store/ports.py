@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -15,7 +15,7 @@ from containers.logs import truncation_text
 from messages.action import Executable, decode_action, executable
 from messages.commands import Fetched
 from messages.record import LOGS_LOST, fitting, without_logs, without_result
-from messages.wire import ActivationMessage, ActivationRecord
+from messages.wire import ActivationMessage, ActivationRecord, Identity
 from store.contract import ActivationStore, EntityStore, SubjectStore
 from store.errors import StoreError, StoreRefused, StoreUnavailable
 
@@ -24,6 +24,18 @@ PAUSE_FIRST, PAUSE_LAST = 0.05, 1.0
 
 MB = 1024 * 1024
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
+T = TypeVar("T")
+
+
+async def patiently(request: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """The answer to `request`, made again for as long as the store gives no certain one. Raises the other StoreErrors."""
+    pause = PAUSE_FIRST
+    while True:
+        try:
+            return await request()
+        except StoreUnavailable:
+            await asyncio.sleep(pause)
+            pause = min(PAUSE_LAST, pause * 2)
 
 
 class Records:
@@ -54,18 +66,10 @@ class Records:
         self._writing = False
 
     async def _write(self, records: list[ActivationRecord]) -> None:
-        pause = PAUSE_FIRST
-        while True:
-            try:
-                await self._store.write(records)
-            except StoreUnavailable:
-                await asyncio.sleep(pause)
-                pause = min(PAUSE_LAST, pause * 2)
-            except StoreRefused:
-                await self._write_singly(records)
-                return
-            else:
-                return
+        try:
+            await patiently(lambda: self._store.write(records))
+        except StoreRefused:
+            await self._write_singly(records)
 
     async def _write_singly(self, records: list[ActivationRecord]) -> None:
         """One of them is refused: find it, and write what the store takes of it."""
@@ -75,13 +79,13 @@ class Records:
         elif records[0].logs not in (UNSET, [], [LOGS_LOST]):
             await self._write([without_logs(records[0])])
         else:
-            await self._store.write([without_result(records[0])])
+            await patiently(lambda: self._store.write([without_result(records[0])]))
 
     def lookup(self, namespace: str, activation_id: str, reply: Callable[[ActivationRecord | None], None]) -> None:
         """RecordPort.lookup."""
 
         async def look() -> None:
-            reply(await self._store.get(namespace, activation_id))
+            reply(await patiently(lambda: self._store.get(namespace, activation_id)))
 
         self._spawn(look())
 
@@ -102,7 +106,7 @@ class Actions:
         activation_id = message.activation_id
         try:
             found = await self._read(message)
-            identity = None if message.user.authkey else await self._subjects.by_namespace(message.user.namespace.name)
+            identity = None if message.user.authkey else await self._identity(message.user.namespace.name)
         except StoreError:
             reply(Fetched(activation_id, None, status_code=outcome.WHISK_ERROR, error=outcome.NOT_FETCHED))
             return
@@ -112,9 +116,12 @@ class Actions:
             status_code, error = found
             reply(Fetched(activation_id, None, status_code=status_code, error=error))
 
+    async def _identity(self, namespace: str) -> Identity | None:
+        return await patiently(lambda: self._subjects.by_namespace(namespace))
+
     async def _read(self, message: ActivationMessage) -> Executable | tuple[int, str]:
-        """Upstream's mapping of what can go wrong here: openwhisk-invoker.md 2.3."""
-        stored = await self._entities.get(message.action.fqn)
+        """Upstream's mapping of what can go wrong here (openwhisk-invoker.md 2.3), but that an outage is waited for."""
+        stored = await patiently(lambda: self._entities.get(message.action.fqn))
         if stored is None:
             return outcome.APPLICATION_ERROR, outcome.NOT_FOUND
         try:

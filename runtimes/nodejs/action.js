@@ -4,7 +4,7 @@
 const fs = require('fs')
 const path = require('path')
 const vm = require('vm')
-const { createRequire } = require('module')
+const { createRequire, Module } = require('module')
 
 class InitFailed extends Error {}
 
@@ -13,17 +13,18 @@ async function load (code, main, binary, directory) {
   return binary ? loadArchive(code, main, directory) : loadSource(code, main, directory)
 }
 
+/**
+ * Source text becomes a CommonJS module. It stands in a function of its own, so that it may declare names such as `module`, and
+ * so that an entry which it declares but doesn't export can be had.
+ */
 function loadSource (code, main, directory) {
   const filename = path.join(directory, 'index.js')
-  const module = { exports: {}, filename, id: filename, loaded: false, children: [], paths: [] }
-  const require = createRequire(filename)
-  const lookup = isReference(main) ? `\n;return typeof ${main.split('.')[0]} === 'undefined' ? undefined : ${main}` : ''
-  const names = ['exports', 'require', 'module', '__filename', '__dirname']
-  const importModuleDynamically = vm.constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER
-  const options = importModuleDynamically ? { filename, importModuleDynamically } : { filename }
-  const wrapped = vm.compileFunction(code + lookup, names, options)
-  const found = wrapped.call(module.exports, module.exports, require, module, filename, directory)
-  return callable(typeof found === 'function' ? found : member(module.exports, main), main)
+  const module = new Module(filename, null)
+  module.filename = filename
+  module.paths = Module._nodeModulePaths(directory)
+  const lookup = isReference(main) ? `typeof ${main.split('.')[0]} === 'undefined' ? undefined : ${main}` : 'undefined'
+  module._compile(`module.entry = (function () {${code}\n;return ${lookup}\n}).call(this)`, filename)
+  return callable(typeof module.entry === 'function' ? module.entry : member(module.exports, main), main)
 }
 
 /** Whether `main` may stand in the source as an expression: names with dots between them. */

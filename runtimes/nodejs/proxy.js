@@ -106,7 +106,7 @@ class Runtime {
       pending = this.main(args)
     } catch (reason) {
       this.status = 'stopped'
-      console.error(reason)
+      log(typeof reason === 'string' ? reason : inspected(reason))
       return [502, errorText(`An error has occurred: ${described(reason)}`)]
     }
     try {
@@ -119,6 +119,10 @@ class Runtime {
 
 function isText (value) {
   return typeof value === 'string' && value !== ''
+}
+
+function inspected (reason) {
+  try { return require('util').inspect(reason) } catch { return described(reason) }
 }
 
 function described (reason) {
@@ -154,7 +158,7 @@ async function readBody (request) {
 }
 
 function unzipped (request) {
-  return request.pipe(require('zlib').createUnzip())
+  return require('stream').pipeline(request, require('zlib').createUnzip(), () => {})
 }
 
 async function handle (runtime, request, response) {
@@ -172,6 +176,7 @@ async function handle (runtime, request, response) {
 }
 
 function send (response, status, text) {
+  if (response.headersSent) return
   const body = Buffer.from(text)
   response.writeHead(status, { 'Content-Type': 'application/json; charset=utf-8', 'Content-Length': body.length })
   response.end(body)

@@ -56,7 +56,7 @@ def message(body: bytes) -> dict:
 class Init:
     """A checked `/init` request."""
 
-    __slots__ = ("code", "env", "main")
+    __slots__ = ("archive", "code", "env", "main")
 
     def __init__(self, body: bytes) -> None:
         """Raises Refused: 400 for what can't be read, 403 if there is no code."""
@@ -72,6 +72,7 @@ class Init:
         if not code:
             raise Refused(403, NO_CODE)
         self.code = _base64(code) if binary else code.encode("utf-8", "surrogatepass")
+        self.archive = bool(binary) and (self.code[:4] in (b"PK\3\4", b"PK\5\6") or self.code[:2] == b"\x1f\x8b")
 
     def set_environment(self) -> None:
         """Raises Refused if a name or value can't be in an environment."""
@@ -112,7 +113,7 @@ def load(init: Init, directory: str) -> object:
     Raises Failed. What the action's own code raises while it is imported is printed and ends as Failed too.
     """
     os.makedirs(directory, exist_ok=True)
-    if init.code[:2] in (b"PK", b"\x1f\x8b"):
+    if init.archive:
         _unpack(init.code, directory)
     else:
         with open(os.path.join(directory, "main__.py"), "wb") as file:
@@ -207,7 +208,7 @@ def show(reason: BaseException, own_frames: int) -> None:
     """Print a traceback to the action's stderr without the `own_frames` of this runtime; an exit only its text."""
     if isinstance(reason, SystemExit):
         if isinstance(reason.code, str):
-            print(reason.code, file=sys.stderr)
+            _tell(reason.code)
         return
     trace = reason.__traceback__
     for _ in range(own_frames):
@@ -215,7 +216,23 @@ def show(reason: BaseException, own_frames: int) -> None:
     try:
         sys.__excepthook__(type(reason), reason.with_traceback(trace), trace)
     except BaseException:
-        print(type(reason).__name__, file=sys.stderr)
+        _tell(type(reason).__name__)
+
+
+def _tell(text: str) -> None:
+    """A line for the action's stderr, if the action left it usable."""
+    try:
+        sys.stderr.write(text + "\n")
+    except Exception:
+        return
+
+
+def _text_of(reason: BaseException) -> "str | None":
+    """What an error says; None if its own code fails at that."""
+    try:
+        return str(reason)
+    except Exception:
+        return None
 
 
 def set_context(request: dict) -> None:
@@ -243,15 +260,22 @@ def call(main: object, args: object) -> "tuple[int, bytes]":
         result = main(args)
     except Exception as reason:
         show(reason, 1)
-        try:
-            result = {"error": str(reason)}
-        except Exception:
+        text = _text_of(reason)
+        if text is None:
             return 400, error(f"The action failed with {type(reason).__name__}, whose text could not be had.")
+        result = {"error": text}
     except BaseException as reason:
-        show(reason, 1)
-        code = getattr(reason, "code", 1)
-        raise Exit(code if isinstance(code, int) else int(code is not None)) from None
-    return encode(result)
+        raise _exit(reason) from None
+    try:
+        return encode(result)
+    except BaseException as reason:  # code of the action that runs while its result is written
+        raise _exit(reason) from None
+
+
+def _exit(reason: BaseException) -> Exit:
+    show(reason, 1)
+    code = getattr(reason, "code", 1)
+    return Exit(code if isinstance(code, int) else int(code is not None))
 
 
 def encode(result: object) -> "tuple[int, bytes]":
@@ -260,11 +284,11 @@ def encode(result: object) -> "tuple[int, bytes]":
         text = _encode(result)
         body = (text + "\n").encode()
     except Exception as reason:
-        if isinstance(reason, ValueError) and str(reason).startswith("Out of range float"):
+        if type(reason) is ValueError and str(reason).startswith("Out of range float"):
             return 502, error(NOT_A_DICTIONARY)
-        kind = type(reason).__name__
-        print(f"The result of the action can't be written as JSON: {kind}: {reason}", file=sys.stderr)
-        return 400, error(f"The result of the action can't be written as JSON: {reason}")
+        text = f"The result of the action can't be written as JSON: {_text_of(reason) or type(reason).__name__}"
+        _tell(text)
+        return 400, error(text)
     if text[0] in "{[" or text == "null":
         return 200, body
     return 502, error(NOT_A_DICTIONARY)

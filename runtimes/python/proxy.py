@@ -84,7 +84,10 @@ class Streams:
 
     def flush(self) -> None:
         """Flush what the action printed, also where it replaced the objects."""
-        for stream in (*self._objects, sys.stdout, sys.stderr):
+        streams = self._objects
+        if sys.stdout is not streams[0] or sys.stderr is not streams[1]:
+            streams = [*streams, sys.stdout, sys.stderr]
+        for stream in streams:
             try:
                 stream.flush()
             except Exception:  # the action closed or broke its stream: its own loss
@@ -248,7 +251,8 @@ class Listener:
         """Until the action ends the process; returns its exit status."""
         while self._runtime.exit_status is None:
             for sock in _poll(self._sockets(), False, None):
-                self._ready(sock, self._work)
+                if self._runtime.exit_status is None:
+                    self._ready(sock, self._work)
         return self._runtime.exit_status
 
     def _sockets(self) -> list:

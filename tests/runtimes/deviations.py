@@ -60,7 +60,11 @@ ENVIRONMENT = {
     "__OW_WAIT_FOR_ACK": "1",
 }
 FORGED = ran({"error": "[Errno 9] Bad file descriptor"}, err="OSError: [Errno 9] Bad file descriptor\n")
-A_FIRST = {"answers": [{"status": 200, "body": '{"id":"A"}'}, refused(403, BUSY)], "stdout": f"start A\nend A\n{END}", "stderr": END}
+A_FIRST = {
+    "answers": [{"status": 200, "body": '{"id":"A"}'}, refused(403, BUSY)],
+    "stdout": f"start A\nend A\n{END}",
+    "stderr": END,
+}
 C_NEXT = ran({"id": "C"}, out="start C\nend C\n")
 
 _NO_NPM = "dependencies are not installed behind the user's back; an archive brings them"
@@ -112,19 +116,32 @@ _PYTHON: dict[str, Deviation] = {
         runs={0: ran({"path": "/nowhere", "pythonpath": "/extra"})},
     ),
     "init-zip-truncated": Deviation(
-        "a damaged archive is an error of the initialization", init=failed(502, "The action failed to generate or locate a binary. See logs for details.")
+        "a damaged archive is an error of the initialization",
+        init=failed(502, "The action failed to generate or locate a binary. See logs for details."),
     ),
     "init-zip-several-files": Deviation(
         "only the user's files lie in the working directory",
         runs={
-            0: ran({"help": "helped", "deep": "deep", "data": "datum", "cwd": "/action/1/bin", "files": ["data.txt", "helper.py", "lib", "main__.py"]})
+            0: ran(
+                {
+                    "help": "helped",
+                    "deep": "deep",
+                    "data": "datum",
+                    "cwd": "/action/1/bin",
+                    "files": ["data.txt", "helper.py", "lib", "main__.py"],
+                }
+            )
         },
     ),
     "kill-self": Deviation(_ENDS, runs={0: unanswered("closed without an answer", "last words\n"), 1: GONE}, ending=dead(-9)),
     "late-exit": Deviation(_ENDS, runs={2: GONE, 3: GONE}, ending=dead(4)),
-    "out-fd-3": Deviation("no descriptor that user code hits carries answers", runs={0: FORGED, 1: ran({"own": 2}), 2: ran({"own": 3})}),
+    "out-fd-3": Deviation(
+        "no descriptor that user code hits carries answers", runs={0: FORGED, 1: ran({"own": 2}), 2: ran({"own": 3})}
+    ),
     "out-fd-3-not-json": Deviation("no descriptor that user code hits carries answers", runs={0: FORGED, 1: ran({"own": 2})}),
-    "out-stdout-object-closed": Deviation("a closed stdout ends neither logs nor action", runs={0: ran({"ok": 1}), 1: ran({"ok": 1})}),
+    "out-stdout-object-closed": Deviation(
+        "a closed stdout ends neither logs nor action", runs={0: ran({"ok": 1}), 1: ran({"ok": 1})}
+    ),
     "reads-stdin": Deviation(_STDIN, runs={0: ran({"got": ""}), 1: ran({"got": ""})}),
     "result-async-main": Deviation(_LIVES, runs={0: UNWRITABLE, 1: UNWRITABLE}),
     "result-base-exception": Deviation(_ENDS, runs={1: GONE}, ending=dead(1)),
@@ -145,7 +162,9 @@ _PYTHON: dict[str, Deviation] = {
     "run-endless": Deviation(_ONE, runs={1: refused(403, BUSY)}),
     "run-env-field-names": Deviation(
         _CONTEXT,
-        runs=dict.fromkeys((0, 1), ran({"__OW_": "c", "__OW_CAMELCASE": "a", "__OW_WITH-DASH": "b", "__OW_ÜNÏ": "d", **ENVIRONMENT})),
+        runs=dict.fromkeys(
+            (0, 1), ran({"__OW_": "c", "__OW_CAMELCASE": "a", "__OW_WITH-DASH": "b", "__OW_ÜNÏ": "d", **ENVIRONMENT})
+        ),
     ),
     **{
         f"run-env-field-{name}": Deviation(_CONTEXT, runs={0: ran(ENVIRONMENT), 1: ran(ENVIRONMENT)})
@@ -171,13 +190,22 @@ _NODEJS: dict[str, Deviation] = {
     ),
     "http-keep-alive-idle": Deviation(
         "an idle connection stays open, as in Python",
-        runs={0: {"answers": [{"status": 200, "body": json.dumps({"hello": name})} for name in "abc"], "stdout": END * 3, "stderr": END * 3}},
+        runs={
+            0: {
+                "answers": [{"status": 200, "body": json.dumps({"hello": name})} for name in "abc"],
+                "stdout": END * 3,
+                "stderr": END * 3,
+            }
+        },
     ),
     "init-bad-json": Deviation(_NOISE, init=_UNREAD),
     "init-body-50mb": Deviation(_NOISE, init=_UNREAD),
     "init-json-not-an-object": Deviation(_NOISE, runs=dict.fromkeys(range(3), _UNREAD)),
     "init-zip-dependencies-not-included": Deviation(
-        _NO_NPM, init={"status": 200, "body": '{"OK":true}'}, runs={1: ran({"from": "index.js"})}, ending={"alive": True, "exit": None}
+        _NO_NPM,
+        init={"status": 200, "body": '{"OK":true}'},
+        runs={1: ran({"from": "index.js"})},
+        ending={"alive": True, "exit": None},
     ),
     "kill-self": Deviation(
         "a process that is not process 1 dies of its own SIGKILL",

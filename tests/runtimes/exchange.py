@@ -138,9 +138,7 @@ def init_request(given: dict[str, Any], overlay: dict[str, Any], directory: Path
     value: dict[str, Any] = {"name": "action", "main": "main", "binary": "files" in given, "code": code, "env": {}}
     request: dict[str, Any] = {"path": "/init", "body": {"value": value}}
     for key, item in overlay.items():
-        if key == "$request":
-            request |= item
-        elif key == "$with":
+        if key == "$request" or key == "$with":
             request |= item
         elif item == {"$absent": True}:
             value.pop(key)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from console.exits import WrongUsage
+from console.exits import Unreachable, WrongUsage
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def normal_url(apihost: str) -> str:
 def find(
     apihost: str | None, auth: str | None, data_dir: Path, environ: Mapping[str, str] | None = None, node: int | None = None
 ) -> Target:
-    """The node that these flags mean. Raises WrongUsage if nothing names one."""
+    """The node that these flags mean. Raises Unreachable if nothing names one, WrongUsage for what is no address."""
     env = os.environ if environ is None else environ
     path = properties_path(env)
     props, local = read_properties(path), read_local(data_dir, node)
@@ -101,7 +101,7 @@ def find(
         places[1:1] = [(env.get("WHISK_APIHOST"), "WHISK_APIHOST"), (props.get("APIHOST"), str(path))]
     address, source = next(((value, name) for value, name in places if value), (None, ""))
     if address is None:
-        raise WrongUsage(
+        raise Unreachable(
             f"no node is named, and none runs on data directory {data_dir}",
             "start one with `make node`, or name one with --apihost URL and --auth UUID:KEY",
         )

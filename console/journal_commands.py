@@ -64,7 +64,7 @@ def trace(id: str, json_output: bool, data_dir: Path) -> None:
     rows = [
         (
             step.state, moment(step.at, precise=True), "" if step.after is None else f"+{milliseconds(step.after)}",
-            step.container[:20], step.attempt or "", step.note,
+            step.container, step.attempt or "", step.note,
         )
         for step in line.steps
     ]  # fmt: skip
@@ -158,7 +158,7 @@ def _show(entry: Entry, show_args: bool, json_output: bool) -> None:
         print(json.dumps(document), flush=True)
         return
     number, epoch, event = entry
-    container = f" {event.container[:20]} attempt {event.attempt}" if isinstance(event, Started) else ""
+    container = f" {event.container} attempt {event.attempt}" if isinstance(event, Started) else ""
     args = ""
     if show_args:
         shown = document.get("message", {}).get("content") if event.name == "accepted" else document.get("result")

@@ -44,10 +44,10 @@ def node(config: Path | None, **given: Any) -> int:
         settings = load(given, os.environ, config)
         from console.logging import set_up
         from console.screen import NodeScreen
-        from transport import serve
+        from transport.serve import run
 
         set_up(settings.log_level)
-        return int(serve.run(settings, NodeScreen(settings)))
+        return int(run(settings, NodeScreen(settings)))
     except ConfigError as error:
         raise WrongUsage("\nerror: ".join(error.problems), "`run.py node --help` and docs/configuration.md") from None
     except StoreError as error:

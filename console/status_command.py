@@ -37,18 +37,19 @@ def operator(place: str | None, apihost: str | None, auth: str | None, data_dir:
 def status(node: str | None, apihost: str | None, auth: str | None, data_dir: Path, json_output: bool) -> None:
     """See the help."""
     from console.output import print_json, print_table
-    from console.status_view import container_rows, head_lines, waiting_rows
+    from console.status_view import container_rows, head_lines, queue_rows
 
     found = operator(node, apihost, auth, data_dir).ask("GET", "/admin/status").document
     if json_output:
         print_json(found)
         return
     print("\n".join(head_lines(found)))
-    print()
-    print_table(("container", "state", "kind", "MB", "action", "active", "pid"), container_rows(found), "no containers")
-    if rows := waiting_rows(found):
+    if rows := queue_rows(found):
         print()
-        print_table(("waiting", "namespace", "count", "why"), rows, "")
+        print_table(("queue", "namespace", "waiting", "why"), rows, "")
+    if "containers" in found:
+        print()
+        print_table(("container", "state", "kind", "MB", "action", "active", "idle for"), container_rows(found), "no containers")
 
 
 @click.command(help=help_text(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from console.output import milliseconds, safe
+from console.output import safe
 
 
 def uptime(seconds: object) -> str:
@@ -18,54 +18,79 @@ def uptime(seconds: object) -> str:
     return f"{int(seconds // 60)} min" if seconds >= 60 else f"{int(seconds)} s"
 
 
+PARTS = (("busy", "#"), ("starting", "+"), ("idle", "="), ("prewarm", "-"), ("removing", "x"))
+"""Parts of the memory and their sign in the bar; what is free is a dot."""
+
+
 def bar(memory: Mapping[str, Any], width: int = 40) -> str:
-    """Memory as a line: `#` busy, `=` idle, `-` prewarmed, `x` being removed, `.` free."""
+    """Memory as a line of signs, see PARTS."""
     total = memory.get("total") or 0
     if not isinstance(total, int | float) or total <= 0:
         return ""
     text = ""
-    for name, sign in (("busy", "#"), ("idle", "="), ("prewarm", "-"), ("removing", "x")):
-        part = memory.get(name) or 0
-        text += sign * round(width * part / total)
+    for name, sign in PARTS:
+        part = memory.get(name)
+        if isinstance(part, int | float):
+            text += sign * round(width * part / total)
     return f"[{text[:width]:.<{width}}]"
 
 
-def head_lines(status: Mapping[str, Any]) -> list[str]:
-    """Node, readiness, work, journal, memory: one line each."""
-    ready = status.get("ready")
-    state = "ready" if ready is True else "not ready" if ready is False else f"not ready: {ready}" if ready else "-"
-    who = f"{safe(status.get('node', '-'))}  epoch {safe(status.get('epoch', '-'))}"
-    lines = [f"node      {who}  up {uptime(status.get('uptime'))}  {safe(state)}"]
-    work = [f"{name} {status[name]}" for name in ("running", "queued", "live") if name in status]
-    if work:
-        lines.append("work      " + "  ".join(safe(item) for item in work))
-    journal = status.get("journal")
-    if isinstance(journal, Mapping):
-        lines.append(f"journal   {safe(journal.get('documents', '-'))} documents, lag {milliseconds(journal.get('lag_ms'))}")
-    memory = status.get("memory")
-    if isinstance(memory, Mapping):
-        parts = [f"{name} {memory[name]}" for name in ("busy", "idle", "prewarm", "removing") if name in memory]
-        lines.append(f"memory    {bar(memory)} of {safe(memory.get('total', '-'))} MB: {safe(', '.join(parts))}")
-    return lines
+def queue_rows(status: Mapping[str, Any]) -> list[tuple[object, ...]]:
+    """Queues for a table: action, namespace, how many wait, why."""
+    queued = status.get("queued")
+    return [
+        tuple(item.get(name, "") for name in ("action", "namespace", "waiting", "why"))
+        for item in (queued if isinstance(queued, list) else [])
+        if isinstance(item, Mapping)
+    ]
 
 
 def container_rows(status: Mapping[str, Any]) -> list[tuple[object, ...]]:
-    """Containers for a table: id, state, kind, MB, action, activations, since."""
+    """Containers for a table: number, state, kind, MB, action, activations, how long idle."""
     containers = status.get("containers")
-    return [
-        (
-            str(item.get("id", "-"))[:16], item.get("state", "-"), item.get("kind", "-"), item.get("memory", "-"),
-            item.get("action", ""), item.get("active", ""), item.get("pid", ""),
-        )
-        for item in (containers if isinstance(containers, list) else []) if isinstance(item, Mapping)
-    ]  # fmt: skip
+    rows: list[tuple[object, ...]] = []
+    for item in containers if isinstance(containers, list) else []:
+        if not isinstance(item, Mapping):
+            continue
+        key = item.get("key")
+        action = key[0] if isinstance(key, list) and key else ""
+        idle = item.get("idle_s")
+        rows.append((
+            item.get("cid", "-"), item.get("state", "-"), item.get("kind", "-"), item.get("memory", "-"), action,
+            item.get("active", ""), "" if idle is None else uptime(idle),
+        ))  # fmt: skip
+    return rows
 
 
-def waiting_rows(status: Mapping[str, Any]) -> list[tuple[object, ...]]:
-    """What waits and why."""
-    waiting = status.get("waiting")
-    names = ("action", "namespace", "count", "why")
-    return [
-        tuple(item.get(name, "") for name in names) if isinstance(item, Mapping) else (item, "", "", "")
-        for item in (waiting if isinstance(waiting, list) else [])
-    ]
+def head_lines(status: Mapping[str, Any]) -> list[str]:
+    """Node, work, journal, memory: one line each."""
+    ready = status.get("ready")
+    state = "draining" if status.get("draining") else "ready" if ready is True else "not ready"
+    if reason := status.get("reason"):
+        state += f": {reason}"
+    who = f"{status.get('node', '-')}  epoch {status.get('epoch', '-')}"
+    lines = [f"node      {who}  up {uptime(status.get('uptime'))}  {state}"]
+    if work := _work(status):
+        lines.append(f"work      {work}")
+    journal = status.get("journal")
+    if isinstance(journal, Mapping):
+        waiting = f", {journal['waiting']} waiting to be written" if journal.get("waiting") else ""
+        stalled = journal.get("stalled")
+        late = f", stalled for {uptime(stalled)}" if isinstance(stalled, int | float) and stalled >= 1 else ""
+        lines.append(f"journal   {journal.get('documents', '-')} documents{waiting}{late}")
+    memory = status.get("memory")
+    if isinstance(memory, Mapping):
+        parts = ", ".join(f"{name} {memory[name]}" for name, _ in PARTS if name in memory)
+        lines.append(f"memory    {bar(memory)} of {memory.get('total', '-')} MB: {parts}")
+    return [safe(line) for line in lines]
+
+
+def _work(status: Mapping[str, Any]) -> str:
+    queued = status.get("queued")
+    if isinstance(queued, list):
+        queued = sum(item.get("waiting", 0) for item in queued if isinstance(item, Mapping))
+    counts = {"running": status.get("running"), "queued": queued, "unfinished": status.get("live")}
+    parts = [f"{name} {count}" for name, count in counts.items() if isinstance(count, int)]
+    if alone := status.get("alone"):
+        parts.append(f"alone {len(alone)}")
+    return "  ".join(parts)

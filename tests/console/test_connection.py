@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.connection import find, normal_url, properties_path, read_local, read_properties
-from console.exits import WrongUsage
+from console.exits import Unreachable, WrongUsage
 
 LOCAL = "http://127.0.0.1:4444"
 
@@ -49,13 +49,13 @@ def test_a_local_node_is_met_with_its_own_credentials(data, env):
 def test_a_node_by_number(data, env):
     """A number means the node of this data directory, whatever wsk's properties say."""
     assert find(None, None, data, env, node=3).url == "http://127.0.0.1:5555"
-    with pytest.raises(WrongUsage):
+    with pytest.raises(Unreachable):
         find(None, None, data, env, node=9)
 
 
 def test_no_node(tmp_path):
     """Nothing names a node: the error says how to have one."""
-    with pytest.raises(WrongUsage) as info:
+    with pytest.raises(Unreachable) as info:
         find(None, None, tmp_path, {"WSK_CONFIG_FILE": str(tmp_path / "x")})
     assert "make node" in info.value.hint
 

@@ -100,8 +100,8 @@ def test_a_connection_that_breaks_is_3(cli, answer):
     assert "can't be reached" in found.err
 
 
-def test_a_node_that_nobody_named_is_2(cli):
+def test_a_node_that_nobody_named_is_3(cli):
     """No flag, no properties, no local node."""
     found = cli("invoke", "hello")
-    assert found.code == 2
+    assert found.code == 3
     assert "no node is named" in found.err

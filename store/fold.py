@@ -27,8 +27,8 @@ from messages.lifecycle import Stage, advance
 class LiveActivation(Struct):
     """An activation that is accepted and not yet both recorded and acknowledged.
 
-    `message` stays until the end: the record is made of it and `finished`. `starts` counts `started` events, of which `attempt`,
-    `container`, `replay` and `alone` are the last one's. `counted` are the attempts that the contract counts: their process
+    `message` stays until the end: the record is made of it and `finished`. `starts` counts the processes that started it (one may
+    place it again, whose code had not run); of its last `started` are `attempt`, `container`, `replay` and `alone`. `counted` are the attempts that the contract counts: their process
     died without drain, which the claim after them tells; `running`: started, no claim since; `died_alone`: the last one counted
     had the node for itself. `docs` are the numbers of
     the documents that hold its events.
@@ -106,7 +106,10 @@ class Fold:
 
     def snapshot(self, at: int) -> Snapshot:
         """The event from which `recall` and `resume` make this state again. `at` in epoch ms."""
-        entries = [LiveEntry(live.id, list(live.docs), live.counted, live.running, live.died_alone) for live in self.live.values()]
+        entries = [
+            LiveEntry(live.id, list(live.docs), live.starts, live.counted, live.running, live.died_alone)
+            for live in self.live.values()
+        ]
         return Snapshot(at, entries, dict(self.next_offsets))
 
     def recall(self, n: int, events: Iterable[AnyEvent], ids: set[str]) -> None:
@@ -123,7 +126,8 @@ class Fold:
         self.live = {entry.id: self.live[entry.id] for entry in snapshot.live}
         for entry in snapshot.live:
             live = self.live[entry.id]
-            live.counted, live.running, live.died_alone = entry.attempts, entry.running, entry.died_alone
+            live.starts, live.counted = entry.starts, entry.attempts
+            live.running, live.died_alone = entry.running, entry.died_alone
         self.next_offsets = dict(snapshot.next_offsets)
         self.base = snapshot
 
@@ -140,7 +144,7 @@ def named(snapshot: Snapshot) -> dict[int, set[str]]:
 def _step(live: LiveActivation, event: Started | Finished | Recorded | Acked) -> None:
     if isinstance(event, Started):
         live.attempt, live.container, live.replay, live.alone = event.attempt, event.container, event.replay, event.alone
-        live.starts += 1
+        live.starts += not live.running
         live.counted = max(live.counted, event.attempt - 1)
         live.running = True
     elif isinstance(event, Finished):

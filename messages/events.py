@@ -100,12 +100,13 @@ class Claimed(Event, frozen=True, tag="claim"):
 class LiveEntry(Struct, frozen=True, omit_defaults=True):
     """One live activation in a snapshot: numbers of the documents that hold its events, and what claims made of it.
 
-    `attempts` that count so far; `running`: code had started and no claim followed, so that the next unclean one counts it;
+    `starts`: processes that started it; `attempts` that count so far; `running`: code had started and no claim followed, so that the next unclean one counts it;
     `died_alone`: the last attempt that counts ran with nothing beside it.
     """
 
     id: str
     docs: list[int]
+    starts: int = 0
     attempts: int = 0
     running: bool = False
     died_alone: bool = False

@@ -27,7 +27,8 @@ TEXTS = {
 }
 _PLACEHOLDER = re.compile(r"<(?:time|port|hash|stack|frames of the standard library)>")
 _TRACE = re.compile(
-    r"\s|Traceback|$|\}$|\S+:\d+$|<anonymous_script>|Node\.js v|- /|Require stack|sys:1: RuntimeWarning|(?:module\.entry = .*)?function main\("
+    r"\s|Traceback|$|\}$|\S+:\d+$|<anonymous_script>|Node\.js v|- /|Require stack|sys:1: RuntimeWarning"
+    r"|(?:module\.entry = .*)?function main\("
 )
 
 

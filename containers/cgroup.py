@@ -48,8 +48,13 @@ class Group:
         self._counter = os.open(self._file("memory", "memory.events" if self._two else "memory.oom_control"), os.O_RDONLY)
 
     def entrances(self) -> list[int]:
-        """Descriptors into which a process writes "0" to enter; the caller closes them."""
-        return [os.open(path / "cgroup.procs", os.O_WRONLY) for path in self._paths.values()]
+        """Descriptors into which a process with one thread writes "0" to enter; the caller closes them.
+
+        Version 1 has `tasks`, which moves one thread: a thread that moves itself needs no lock of the whole machine,
+        where `cgroup.procs` waits for an RCU grace period (11 ms measured on two busy cores, 0.05 ms so).
+        """
+        name = "cgroup.procs" if self._two else "tasks"
+        return [os.open(path / name, os.O_WRONLY) for path in self._paths.values()]
 
     def oom_kills(self) -> int:
         """How many processes the kernel has killed here because the memory limit was hit; 0 once removed."""

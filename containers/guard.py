@@ -32,10 +32,10 @@ def descendants(root: int) -> list[int]:
     return found
 
 
-def tell_below(root: int, number: int) -> None:
-    """Send a signal to every process below `root`, until no new one appears."""
+def tell_below(root: int, number: int, itself: bool = False) -> None:
+    """Send a signal to every process below `root`, and to `root` if `itself`, until no new one appears."""
     told: set[int] = set()
-    while new := set(descendants(root)) - told:
+    while new := {*descendants(root), *([root] if itself else [])} - told:
         for pid in new:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)

@@ -42,8 +42,8 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVA
 MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_CAPBSET_DROP = 1, 4, 15, 24
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 36, 38
-LAST_CAPABILITY = 63
-"""Capabilities are a 64-bit set; dropping a number the kernel doesn't know is refused and harmless."""
+CAPABILITIES = 64
+"""The sets have 64 bits."""
 
 OPEN_FILES = 1024
 """Upstream's `--ulimit nofile=1024:1024`."""
@@ -200,8 +200,8 @@ def _private_places(memory: int) -> None:
 
 def drop_rights(uid: int) -> None:
     """Become `uid` for good: no groups, no capabilities, none to be had by running a set-uid program."""
-    for capability in range(LAST_CAPABILITY + 1):
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # at the first number the kernel doesn't know
+        for capability in range(CAPABILITIES):
             prctl(PR_CAPBSET_DROP, capability)
     os.setgroups([])
     os.setresgid(uid, uid, uid)
@@ -221,11 +221,14 @@ def enter_container(name: str, memory: int, uid: int, own_network: bool) -> None
     drop_rights(uid)
 
 
-def limit_resources(address_space: int) -> None:
-    """Process limits. `address_space` is the stand-in for a memory limit where there are no cgroups, 0: none.
+def limit_resources(address_space: int, processes: int) -> None:
+    """Process limits. The arguments stand in for control groups where there are none; 0: no limit.
 
-    It is in bytes beyond what the interpreter has mapped already, most of which takes no memory.
+    `address_space` is in bytes beyond what the interpreter has mapped already, most of which takes no memory;
+    `processes` counts those of the uid.
     """
+    if processes:
+        resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
     for what, wanted in ((resource.RLIMIT_NOFILE, OPEN_FILES), (resource.RLIMIT_CORE, 0)):
         hard = resource.getrlimit(what)[1]
         value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

@@ -31,6 +31,7 @@ CONNECTIONS = 200
 """To one Node.js process, each for one run at a time: 253 descriptors can be passed at once. More runs wait their turn."""
 UIDS = 4096
 """Unprivileged user ids of one node: as many containers it can have at a time."""
+OWNERS = 10_000
 FIRST_UID = 200_000
 """Above what systems give to people and services, and to most subordinate ranges' beginnings."""
 
@@ -79,12 +80,14 @@ class ProcessDriver:
 
     async def open(self) -> None:
         """Start the template; see the contract. Raises ContainerError."""
-        first = FIRST_UID + zlib.crc32(self.owner.encode()) % 10_000 * UIDS
+        first = _first_uid(self.owner, _uid_map())
         self._uids = list(range(first + UIDS - 1, first - 1, -1))
         self._closed = False
         await asyncio.to_thread(self._look_around)
         self._open_cgroups()
         self._template = await self._new_template()
+        if self._isolate:
+            await self._rehearse()
 
     def notes(self) -> list[str]:
         """What people should know about this driver on this machine, after `open`; empty if all is well."""
@@ -176,6 +179,34 @@ class ProcessDriver:
             except OSError as error:
                 self._unlimited = f"control groups can't be used: {error}"
 
+    async def _rehearse(self) -> None:
+        """Make a container and remove it: what the machine refuses only inside one is found before the first real one.
+
+        Then the driver goes on with less: without control groups, at last without namespaces. Raises TemplateError.
+        """
+        while self._isolate:
+            try:
+                spec = ContainerSpec(kind="python:3", memory=64, name="rehearsal")
+                container = await self.create(spec, lambda *_: None, lambda: None)
+            except CreateFailed as error:
+                await self._do_without(str(error))
+            else:
+                await container.remove()
+                return
+
+    async def _do_without(self, why: str) -> None:
+        """Give up control groups, or namespaces if those are given up already."""
+        if self._cgroups is not None:
+            self._cgroups.close()
+            self._cgroups = None
+            self._unlimited = why
+            return
+        self._isolate = False
+        self._shared = f"namespaces can't be had: {why}"
+        if self._template is not None:
+            await self._template.close()
+        self._template = await self._new_template()
+
     async def _new_template(self) -> Template:
         """Start a template, isolated if that can be had. Raises TemplateError."""
         proxy = str(self._runtimes / "python" / "proxy.py")
@@ -236,6 +267,7 @@ class ProcessDriver:
             name=container.id,
             memory=spec.memory,
             address_space=0 if group or argv else spec.memory << 20,
+            processes=0 if group or not self._isolate else self._pids,
             uid=container.uid,
             own_network=self._network == "none",
             directory=place,
@@ -262,6 +294,25 @@ class ProcessDriver:
         if container in self._containers:
             self._containers.discard(container)
             self._uids.append(container.uid)
+
+
+def _uid_map() -> str:
+    """Which user ids this process may use; empty where there are no user namespaces."""
+    try:
+        return Path("/proc/self/uid_map").read_text()
+    except OSError:
+        return ""
+
+
+def _first_uid(owner: str, uid_map: str) -> int:
+    """The first of the UIDS user ids of `owner`: spread, so that nodes beside each other hardly ever share any.
+
+    Inside a user namespace only few ids exist (65,536 as a rule): there, below those of `nobody`.
+    """
+    available = max((int(line.split()[0]) + int(line.split()[2]) for line in uid_map.splitlines()), default=1 << 32)
+    if available >= FIRST_UID + OWNERS * UIDS:
+        return FIRST_UID + zlib.crc32(owner.encode()) % OWNERS * UIDS
+    return max(1, min(available, 65_000) - UIDS)
 
 
 def _own_python() -> str:

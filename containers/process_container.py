@@ -197,7 +197,8 @@ class ProcessContainer:
         if self._exited.is_set() or self._removal is not None or self._template is None:
             raise ContainerError(f"Container {self.id} has ended.")
         if self.group is None:
-            await asyncio.to_thread(tell_below, self.pid, signal.SIGSTOP if frozen else signal.SIGCONT)
+            guarded = self.directory is not None  # then the first process is the guard, which must go on
+            await asyncio.to_thread(tell_below, self.pid, signal.SIGSTOP if frozen else signal.SIGCONT, not guarded)
             return
         try:
             self.group.freeze(frozen)

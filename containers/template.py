@@ -44,14 +44,16 @@ class Setup(TypedDict):
 
 
 class Spawn(TypedDict):
-    """What one container is made of. `memory` in MB, `address_space` in bytes (0: no limit); `argv` empty: the Python proxy.
+    """What one container is made of.
 
-    `directory` is where it works and keeps its files.
+    `memory` in MB, `address_space` in bytes, `processes` a number (the last two 0: no limit); `argv` empty: the Python
+    proxy; `directory` is where it works and keeps its files.
     """
 
     name: str
     memory: int
     address_space: int
+    processes: int
     uid: int
     own_network: bool
     directory: str

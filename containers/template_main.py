@@ -219,7 +219,7 @@ class Template:
             assert self.isolation is not None
             self.isolation.enter_container(packet["name"], packet["memory"], packet["uid"], packet["own_network"])
         if self.isolation is not None:
-            self.isolation.limit_resources(packet["address_space"])
+            self.isolation.limit_resources(packet["address_space"], packet["processes"])
             self.isolation.die_with(self.self_pidfd)
         if self.syscalls is not None:
             self.syscalls.shut()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -21,7 +22,7 @@ import pytest
 
 from containers.cgroup import Cgroups, find
 from containers.contract import Answer, ContainerSpec, Failure, KindUnavailable
-from containers.process import ProcessDriver
+from containers.process import ProcessDriver, _first_uid
 
 NODE = Path(__file__).with_name("process_node.py")
 
@@ -60,6 +61,16 @@ def gone_within(pids: list[int], seconds: float) -> bool:
     return True
 
 
+async def succeed(owner: str) -> None:
+    """Do what a node does that starts after one that was killed."""
+    successor = ProcessDriver(owner, "invoker0")
+    await successor.open()
+    try:
+        assert await successor.leftovers(lambda _: True) == []
+    finally:
+        await successor.close()
+
+
 @pytest.mark.parametrize("arguments", [("isolated",), ("isolated", "paused"), ("plain",), ("plain", "paused")])
 async def test_killed_node_leaves_no_process(arguments: tuple[str, ...]) -> None:
     """SIGKILL to the node ends template, containers and detached daemons within two seconds, paused ones too."""
@@ -68,12 +79,7 @@ async def test_killed_node_leaves_no_process(arguments: tuple[str, ...]) -> None
         assert len(alive(said["pids"])) >= 5  # template, two containers, their daemons
         process.send_signal(signal.SIGKILL)
         assert gone_within(said["pids"], 2)
-    successor = ProcessDriver(owner, "invoker0", isolate="isolated" in arguments)
-    await successor.open()
-    try:
-        assert await successor.leftovers(lambda _: True) == []
-    finally:
-        await successor.close()
+    await succeed(owner)
     for controller in ("memory", "pids"):
         assert not Path(f"/sys/fs/cgroup/{controller}/rewhisk/{owner}.invoker0").exists()
     assert not (Path(tempfile.gettempdir()) / f"rewhisk-{owner}.invoker0").exists()
@@ -97,6 +103,18 @@ def test_unprivileged_user() -> None:
         process.stdin.flush()
         assert json.loads(process.stdout.readline()) == {"left": []}
         assert gone_within(said["pids"], 2)
+
+
+async def test_root_without_rights() -> None:
+    """Root that may not make namespaces, as in most containers, is served too, and the note says why it is unsafe."""
+    owner = secrets.token_hex(4)
+    with node(owner, "isolated", before=("setpriv", "--bounding-set=-sys_admin")) as (process, said):
+        assert said["uid"] == 0
+        assert "no security boundary" in said["notes"][0]
+        assert "unshare" in said["notes"][0]
+        process.send_signal(signal.SIGKILL)
+        assert gone_within(said["pids"], 2)
+    await succeed(owner)
 
 
 async def driver_with_action(**options: Any) -> tuple[ProcessDriver, Any, list[str]]:
@@ -189,3 +207,46 @@ async def test_leftover_groups_are_swept() -> None:
         finally:
             group.remove()
             await driver.close()
+
+
+async def test_namespaces_without_control_groups(tmp_path: Path) -> None:
+    """Without control groups there is isolation all the same, with limits by process, and a note that says so."""
+    driver, container, _ = await driver_with_action(cgroup_root=tmp_path)
+    try:
+        (note,) = driver.notes()
+        assert "Memory limits hold only roughly" in note
+        await container.pause()
+        late = asyncio.ensure_future(container.run(b'{"value": {"s": 0}}', 10, 1000))
+        assert not (await asyncio.wait([late], timeout=0.2))[0]
+        await container.resume()
+        assert isinstance(await late, Answer)
+        limits = Path(f"/proc/{container.pid}/limits").read_text()
+        assert re.search(r"Max processes +1024 ", limits)
+        assert not re.search(r"Max address space +unlimited", limits)
+        assert Path(f"/proc/{container.pid}/root/tmp").stat().st_dev != Path("/tmp").stat().st_dev
+    finally:
+        await driver.close()
+
+
+async def test_unusable_control_groups(tmp_path: Path) -> None:
+    """Groups that refuse every process are found out at open, and done without."""
+    for controller in ("memory", "pids"):
+        (tmp_path / controller).mkdir()
+        (tmp_path / controller / "cgroup.procs").touch()
+    driver = ProcessDriver(secrets.token_hex(4), "invoker0", cgroup_root=tmp_path)
+    await driver.open()
+    try:
+        assert ["can't be" in note or "could not be" in note for note in driver.notes()] == [True]
+    finally:
+        await driver.close()
+
+
+@pytest.mark.parametrize(
+    ("uid_map", "low", "high"),
+    [("0 0 4294967295\n", 200_000, 50_000_000), ("", 200_000, 50_000_000), ("0 1000 1\n1 100000 65536\n", 1, 65_000)],
+)
+def test_user_ids(uid_map: str, low: int, high: int) -> None:
+    """User ids are unprivileged and exist, also inside a user namespace; owners get different ones."""
+    firsts = {_first_uid(f"{number}.invoker0", uid_map) for number in range(20)}
+    assert all(low <= first < high for first in firsts)
+    assert len(firsts) == (20 if high > 65_000 else 1)

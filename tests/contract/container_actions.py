@@ -19,8 +19,7 @@ PYTHON = {
         "        os._exit(0)\n    return {'status': os.waitpid(pid, 0)[1]}"
     ),
     "binary": (
-        "import os\ndef main(args):\n    os.write(1, bytes(range(256)))\n    os.write(2, bytes(range(255, -1, -1)))\n"
-        "    return {}"
+        "import os\ndef main(args):\n    os.write(1, bytes(range(256)))\n    os.write(2, bytes(range(255, -1, -1)))\n    return {}"
     ),
     "lines": (
         "import sys\ndef main(args):\n    for i in range(2000):\n        print('out', i)\n"

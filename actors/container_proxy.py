@@ -143,7 +143,7 @@ RUN: dict[Phase, dict[str, Phase]] = {
 class ActiveRun:
     """One activation in the container. Times in ms; `start` is epoch ms of the first call."""
 
-    __slots__ = ("healthy", "init_ms", "job", "phase", "run_ms", "start")
+    __slots__ = ("healthy", "init_ms", "job", "phase", "run_ms", "start", "timed_out")
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -152,6 +152,7 @@ class ActiveRun:
         self.init_ms: float | None = None
         self.run_ms = 0.0
         self.healthy = True
+        self.timed_out = False
 
 
 class ContainerProxy(NodeActor):
@@ -235,6 +236,7 @@ class ContainerProxy(NodeActor):
         run = self.runs.get(message.activation_id)
         if run is None:
             return
+        run.timed_out |= outcome.timed_out(message.result, round(message.ms), run.job.action.limits.timeout)
         if message.path == "/init":
             self._after_init(run, message)
         else:
@@ -280,7 +282,7 @@ class ContainerProxy(NodeActor):
         self._advance(run, "ended")
         job, action = run.job, run.job.action
         finished = self._finished(run, response)
-        run.healthy = not outcome.is_container_lost(response.status_code, timeout=finished.timeout is True)
+        run.healthy = not outcome.is_container_lost(response.status_code, timeout=run.timed_out)
         logs_wanted = action.limits.logs > 0
         self.send(self.services.directory.writer, Ended(job.message, finished, None if logs_wanted else [], self.cid))
         if not run.healthy:
@@ -294,7 +296,6 @@ class ContainerProxy(NodeActor):
 
     def _finished(self, run: ActiveRun, response: Response) -> Finished:
         job, action = run.job, run.job.action
-        timed_out = run.run_ms >= action.limits.timeout or (run.init_ms or 0) >= action.limits.timeout
         spent = round((run.init_ms or 0) + run.run_ms)
         return Finished(
             id=job.activation_id,
@@ -307,7 +308,7 @@ class ContainerProxy(NodeActor):
             version=action.version,
             kind=action.kind,
             limits=action.limits,
-            timeout=timed_out,
+            timeout=run.timed_out,
             wait_time=max(0, run.start - job.message.start),
             **({} if run.init_ms is None else {"init_time": round(run.init_ms)}),
             attempts=job.starts + 1,

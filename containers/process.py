@@ -262,7 +262,6 @@ class ProcessDriver:
     ) -> None:
         """Fork and wait until it serves. Raises ContainerError."""
         spec, group, place = container.spec, container.group, str(container.directory or "/tmp")
-        concurrent = "true" if spec.concurrency > 1 else "false"
         spawn = Spawn(
             name=container.id,
             memory=spec.memory,
@@ -272,7 +271,7 @@ class ProcessDriver:
             own_network=self._network == "none",
             directory=place,
             argv=argv,
-            env={**ENVIRONMENT, "HOME": place, "__OW_ALLOW_CONCURRENT": concurrent, **spec.env},
+            env={**ENVIRONMENT, "HOME": place, **spec.env},
             sockets=container.connections,
         )
         theirs = container.hand_out()

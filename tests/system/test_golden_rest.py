@@ -1,0 +1,46 @@
+"""What a real OpenWhisk answered, replayed against a whole node that runs the recorded actions as processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.golden_replay import DEVIATIONS, GOLDEN, GROUPS, KEYS, replay, rows
+from tests.system.conftest import ROOT, NodeProcess, StartNode
+
+SETTINGS = (
+    "--driver", "process", "--auth", "guest", "--cors", "*", "--runtimes", str(GOLDEN / "golden-runtimes.json"),
+    "--max-concurrency", "1", "--concurrent-invocations", "100",
+)  # fmt: skip
+"""As the recording was made: its manifest, one activation a container, 100 concurrent invocations."""
+
+
+def _add_namespace(node: NodeProcess, name: str) -> None:
+    command = [sys.executable, str(ROOT / "run.py"), "user", "create", name, "--auth", KEYS[name], "--data-dir", str(node.data_dir)]
+    subprocess.run(command, check=True, capture_output=True, timeout=30)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_group_is_answered_as_recorded(start_node: StartNode, group: str) -> None:
+    """Every exchange of the group is answered as OpenWhisk did, apart from the deviations on purpose, all of which are used."""
+    node = start_node(*SETTINGS)
+    _add_namespace(node, "other")
+    good, wrong = replay(*node.address, group)
+    expected = {name.partition("/")[2] for name in DEVIATIONS if name.partition("/")[0] == group}
+    report = "\n".join(f"{group}/{name}: {text}" for name, text in wrong.items() if name not in expected)
+    assert not report, report
+    assert set(wrong) == expected, "a deviation that is none any more"
+    assert good == len(list(rows(group))) - len(expected)
+
+
+def test_every_deviation_is_documented() -> None:
+    """What is answered otherwise on purpose is a line of the compatibility page, and an exchange that exists."""
+    page = Path(ROOT, "docs", "compatibility.md").read_text()
+    for name in DEVIATIONS:
+        group, _, exchange = name.partition("/")
+        assert f"`{name}`" in page
+        assert group in GROUPS
+        assert exchange in {row["name"] for row in rows(group)}

@@ -62,9 +62,8 @@ def sync_dir(path: Path) -> None:
 
 
 def _fresh(path: Path, text: str) -> Path:
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     try:
-        fresh.unlink(missing_ok=True)
         file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(file, "w", encoding="ascii") as out:
             out.write(text + "\n")

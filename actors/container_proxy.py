@@ -68,7 +68,7 @@ class Container(Enum):
 
 
 CONTAINER: dict[Container, dict[str, Container]] = {
-    Container.NEW: {"start": Container.STARTING, "abandon": Container.GONE},
+    Container.NEW: {"start": Container.STARTING},
     Container.STARTING: {
         "created": Container.STARTED,
         "not created": Container.GONE,
@@ -117,7 +117,12 @@ CONTAINER: dict[Container, dict[str, Container]] = {
         "abandon": Container.REMOVING,
         "removed": Container.GONE,
     },
-    Container.GONE: {},
+    Container.GONE: {
+        "run": Container.GONE,
+        "remove": Container.GONE,
+        "died": Container.GONE,
+        "abandon": Container.GONE,
+    },
 }
 
 
@@ -200,7 +205,7 @@ class ContainerProxy(NodeActor):
         """Journal that the code starts, then start it; a container that is going away gives the job back."""
         job = message.job
         self._step("run")
-        if self.state in (Container.FAILING, Container.REMOVING):
+        if self.state in (Container.FAILING, Container.REMOVING, Container.GONE):
             self._to_router(Returned(self.cid, job))
             return
         self.runs[job.activation_id] = ActiveRun(job)
@@ -357,9 +362,9 @@ class ContainerProxy(NodeActor):
 
     def on_remove(self, message: Remove) -> None:
         """The router wants its memory; it is idle, or already going."""
-        going = self.state is Container.REMOVING
+        idle = self.state in (Container.STARTED, Container.READY)
         self._step("remove")
-        if not going:
+        if idle:
             self._destroy()
 
     def on_abandon(self, message: Abandon) -> None:

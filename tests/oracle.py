@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from actors.endings import INTERRUPTED
+from actors.endings import INTERRUPTED, NO_RESOURCES
 from messages.errors import IllegalTransition
 from messages.events import Accepted, AnyEvent, Claimed, Finished, Snapshot, Started, decode_events
 from messages.lifecycle import Stage, advance
@@ -188,9 +188,8 @@ def _poison(history: History, paths: Paths) -> list[str]:
         id = record["activationId"]
         text = str(record["response"].get("result"))
         submitted = history.submitted.get(id)
-        if submitted and submitted.poison and submitted.replay != "never" and GIVEN_UP not in text and INTERRUPTED not in text:
-            if any(run.id == id for run in history.runs):
-                wrong.append(f"{id} is poison and ended with {text}")
+        if submitted and submitted.poison and not any(end in text for end in (GIVEN_UP, INTERRUPTED, NO_RESOURCES)):
+            wrong.append(f"{id} is poison and ended with {text}")
         elif GIVEN_UP in text and not _died_alone(paths[id]):
             wrong.append(f"{id} was given up without having died alone: {[event.name for event in paths[id]]}")
         elif INTERRUPTED in text and not _interrupted(paths[id]):

@@ -158,9 +158,9 @@ class SimContainers:
 
     def _created(self, box: Box, what: Start) -> None:
         rng, odds = self.world.rng, self.machine.odds
-        if box.dead:
-            return
-        if what.kind == "none:1":
+        if box.dead:  # another process of this machine took it for a leftover
+            self._not_created(box, NotCreated(3, NO_RESOURCES, False))
+        elif what.kind == "none:1":
             self._not_created(box, NotCreated(3, "This machine can't run none:1.", True))
         elif rng.random() < odds.create_fails:
             self._not_created(box, NotCreated(3, NO_RESOURCES, False))

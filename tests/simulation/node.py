@@ -96,7 +96,6 @@ class SimNode:
     async def _open(self, rules: Rules, pool: PoolSettings, journal: JournalSettings) -> None:
         process, machine = self.process, self.machine
         clean, machine.clean = machine.clean, False
-        noted = set() if clean else set(machine.note)
         core = self.core = self.parts["core"](
             log=RemoteLog(self.network, process),
             stream=STREAM,
@@ -116,6 +115,7 @@ class SimNode:
         )
         await core.open(clean=clean)
         await machine.remove_leftovers(process)
+        noted = set() if clean else set(machine.note)
         if clean:
             machine.note.clear()
         self.containers = self.parts["containers"](machine, process, core.output)
@@ -149,6 +149,11 @@ class SimNode:
         self.fenced = True
         self.ready = False
         self.world.at(self.world.rng.uniform(0, 0.05), self._gone)
+
+    def heartbeat(self, newest: int) -> None:
+        """What the node's own document tells it: an epoch beyond its own is another owner's."""
+        if self.alive and not self.process.paused and self.core is not None and 0 < self.core.journal.epoch < newest:
+            self._fenced()
 
     def _journal_failed(self, error: StoreError) -> None:
         self.failed = True

@@ -114,6 +114,7 @@ class Simulation:
         cells = (StemCell("python:3", "", 256, 1),) if rng.random() < 0.3 else ()
         self.pool = msgspec.structs.replace(POOL, stem_cells=cells)
         self.calm = False
+        self.calm_since = 0.0
         self.catalogue = self._catalogue()
 
     # What there is to invoke
@@ -160,6 +161,15 @@ class Simulation:
 
     def _plan_one(self, each: Catalogued, action: Executable, at: float) -> None:
         rng = self.rng
+        message = self._message(each, action, at)
+        known = action if rng.random() < 0.5 else None
+        self.outstanding += 1
+        self.world.at(at, lambda: self._submit(message, known))
+        if rng.random() < 0.15:
+            self.world.at(at + rng.uniform(0, 3), lambda: self._repeat(message, known))
+
+    def _message(self, each: Catalogued, action: Executable, at: float) -> ActivationMessage:
+        rng = self.rng
         activation_id = f"{rng.getrandbits(128):032x}"
         namespace = rng.choice(NAMESPACES)
         blocking = rng.random() < 0.6
@@ -181,11 +191,7 @@ class Simulation:
         poison = each.end == "poison"
         self.submitted[activation_id] = Submitted(activation_id, blocking, each.replay, poison, expect)
         self.machine.scripts[activation_id] = Script(each.name, each.end, each.run, each.silent)
-        known = action if rng.random() < 0.5 else None
-        self.outstanding += 1
-        self.world.at(at, lambda: self._submit(message, known))
-        if rng.random() < 0.15:
-            self.world.at(at + rng.uniform(0, 3), lambda: self._repeat(message, known))
+        return message
 
     def _submit(self, message: ActivationMessage, action: Executable | None) -> None:
         """A connection refused is tried again; anything else is left as it is."""
@@ -194,15 +200,18 @@ class Simulation:
             self.world.at(0.1, lambda: self._submit(message, action))
             return
         self.outstanding -= 1
-        self.world.trace("submit", message.activation_id)
-        node.process.post(node.invoke, message, action)
+        self._hand_in(node, message, action)
+
+    def _hand_in(self, node: SimNode, message: ActivationMessage, action: Executable | None) -> None:
+        self.world.trace("submit", message.activation_id, node.process.name)
         node.handed_in.add(message.activation_id)
+        node.process.post(node.invoke, message, action)
 
     def _repeat(self, message: ActivationMessage, action: Executable | None) -> None:
         """The same again, to the process that has it."""
         node = self._serving()
         if node is not None and message.activation_id in node.handed_in:
-            node.process.post(node.invoke, decode_message(encode(message)), action)
+            self._hand_in(node, decode_message(encode(message)), action)
 
     def _serving(self) -> SimNode | None:
         node = self.nodes[-1]
@@ -251,8 +260,11 @@ class Simulation:
             self.world.at(rng.uniform(0, 4), lambda: self._drain(node))
 
     def _pause(self, node: SimNode) -> None:
-        """It stops whole; perhaps a successor starts after its lease; then it goes on."""
-        if not node.alive:
+        """It stops whole; perhaps a successor starts after its lease; then it goes on.
+
+        Not while it opens: it would go on to remove its successor's containers, which the lock of the data directory prevents.
+        """
+        if not node.alive or not node.ready:
             return
         rng = self.rng
         self.world.trace(node.process.name, "paused")
@@ -266,6 +278,8 @@ class Simulation:
         def go_on() -> None:
             self.world.trace(node.process.name, "goes on")
             node.process.paused = False
+            if node.alive and self.nodes[-1] is not node:
+                self.world.at(rng.uniform(0, 2), lambda: self._ask_elder(node))
 
         wait = LEASE + rng.uniform(0.1, 3)
         if succeeded:
@@ -273,6 +287,15 @@ class Simulation:
             self.world.at(wait + rng.choice((rng.uniform(0, 0.05), rng.uniform(0, 3))), go_on)
         else:
             self.world.at(rng.uniform(0, wait), go_on)
+
+    def _ask_elder(self, node: SimNode) -> None:
+        """Somebody still sends work to the older owner: that is how it learns that it is none any more."""
+        if node.alive and node.ready and not node.draining:
+            each, action = self.catalogue[0]
+            message = self._message(each, action, self.world.now)
+            self._hand_in(node, message, action)
+        elif node.alive and not node.ready:
+            self.world.at(1.0, lambda: self._ask_elder(node))
 
     def _drain(self, node: SimNode) -> None:
         if node.alive and node.ready and not node.draining:
@@ -324,16 +347,26 @@ class Simulation:
 
     def _clear_up(self) -> None:
         self.calm = True
+        self.calm_since = self.world.now
         self.network.calm()
         self.odds.create_fails = self.odds.create_slow = self.odds.dies_idle = 0.0
         self.world.trace("calm")
+        self._heartbeats()
+
+    def _heartbeats(self) -> None:
+        """Older owners that never write learn of the newer one all the same."""
+        newest = max((node.core.journal.epoch for node in self.nodes if node.core is not None), default=0)
+        for node in self.nodes:
+            node.heartbeat(newest)
+        self.world.at(3.0, self._heartbeats)
 
     def _at_rest(self) -> bool:
         node = self.nodes[-1]
         if not (self.calm and not self.outstanding and node.alive and node.ready and not node.draining):
             return False
         others = any(other.alive for other in self.nodes[:-1])
-        return not others and not node.process.paused and not node.core.journal.live and not node.core.journal.waiting
+        busy = node.process.paused or node.process.ready or node.core.journal.live or node.core.journal.waiting
+        return not others and not busy and self.world.now > self.calm_since + 5.0
 
     def _history(self, live: list[str], unanswered: list[str]) -> History:
         store = self.network.store

@@ -89,7 +89,7 @@ class ProcessContainer:
         self._gone: Callable[[], None] | None = None
         self._exited = asyncio.Event()
         self._removal: asyncio.Task[None] | None = None
-        self._kills = 0  # OOM kills already answered for
+        self._kills = 0  # OOM kills as of the end of the latest call
 
     def __repr__(self) -> str:
         state = "removed" if self._removal else "exited" if self._exited.is_set() else "running"
@@ -163,11 +163,16 @@ class ProcessContainer:
         return await self._post("/run", body, timeout, limit)
 
     async def _post(self, path: str, body: bytes, timeout: float, limit: int) -> Result:
-        """Call over the least busy connection; an OOM kill since the last call ended outweighs whatever came back."""
+        """Call over the least busy connection.
+
+        An OOM kill since the call before ended outweighs whatever came back, unless the request reached nobody: then
+        another container may have it.
+        """
         client = min(self._loads, key=self._loads.__getitem__, default=None)
         if client is None:
             return Failure.REFUSED
         self._loads[client] += 1
+        before = self._kills
         result: Result | None = None
         try:
             result = await client.post(path, body, timeout, limit)
@@ -176,10 +181,9 @@ class ProcessContainer:
                 self._loads.pop(client, None)  # its connection has ended
             elif client in self._loads:
                 self._loads[client] -= 1
-        if self.group is not None:
-            kills = self.group.oom_kills()
-            if kills > self._kills:
-                self._kills = kills
+        if self.group is not None and result is not Failure.REFUSED:
+            self._kills = max(self._kills, self.group.oom_kills())
+            if self._kills > before:
                 return Failure.MEMORY
         return result
 

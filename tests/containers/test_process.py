@@ -27,6 +27,15 @@ class Isolated(ContainerSuite):
         yield driver
         await driver.close()
 
+    async def test_memory_between_runs(self) -> None:
+        """A container that hits its limit while idle is gone; the next request certainly reached nobody."""
+        seen = Seen()
+        container = await self.initialised("memory_later", seen)
+        body(await self.run(container, {}))
+        await until(lambda: seen.gone == 1)
+        await asyncio.sleep(0.05)
+        assert await self.run(container, {}) is Failure.REFUSED
+
     def nothing_left(self) -> None:
         driver = self.driver
         assert isinstance(driver, ProcessDriver)
@@ -45,7 +54,7 @@ class TestNodejs(Isolated):
 
     async def test_runs_at_the_same_time(self) -> None:
         """With a concurrency of its own one process runs that many at a time; one that fails leaves the others alone."""
-        container = await self.initialised("sleep", concurrency=5)
+        container = await self.initialised("sleep", concurrency=5, env={"__OW_ALLOW_CONCURRENT": "true"})
         began = time.monotonic()
         runs = [self.run(container, {"s": 1}) for _ in range(4)]
         *results, late = await asyncio.gather(*runs, self.run(container, {"s": 60}, timeout=0.5))

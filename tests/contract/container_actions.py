@@ -18,6 +18,10 @@ PYTHON = {
         "import os\ndef main(args):\n    pid = os.fork()\n    if pid == 0:\n        x = bytearray(b'x' * (1 << 30))\n"
         "        os._exit(0)\n    return {'status': os.waitpid(pid, 0)[1]}"
     ),
+    "memory_later": (
+        "import threading, time\ndef grow():\n    time.sleep(0.1)\n    x = bytearray(b'x' * (1 << 30))\n"
+        "def main(args):\n    threading.Thread(target=grow).start()\n    return {}"
+    ),
     "binary": (
         "import os\ndef main(args):\n    os.write(1, bytes(range(256)))\n    os.write(2, bytes(range(255, -1, -1)))\n    return {}"
     ),
@@ -46,6 +50,10 @@ NODEJS = {
     "memory_child": (
         "function main(args) { const code = 'const all = []; while (true) all.push(Buffer.alloc(1 << 24, 1))'\n"
         "const done = require('child_process').spawnSync(process.execPath, ['-e', code])\nreturn { signal: done.signal } }"
+    ),
+    "memory_later": (
+        "function main(args) { const all = []\n"
+        "setTimeout(() => { while (true) all.push(Buffer.alloc(1 << 24, 1)) }, 100)\nreturn {} }"
     ),
     "binary": (
         "function main(args) { const all = Buffer.from(Array.from({ length: 256 }, (_, i) => i))\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import rich_click as click
@@ -35,7 +36,7 @@ def action() -> None:
 @as_json
 @where
 def put(
-    name: str, file: Path | None, apihost: str | None, auth: str | None, data_dir: Path, json_output: bool, **wanted: object
+    name: str, file: Path | None, apihost: str | None, auth: str | None, data_dir: Path, json_output: bool, **wanted: Any
 ) -> None:
     """See the help."""
     from console.action_file import Wanted, body_of
@@ -43,7 +44,7 @@ def put(
     from console.connection import find
     from console.output import print_json
 
-    body = body_of(file, Wanted(**wanted))  # type: ignore[arg-type]
+    body = body_of(file, Wanted(**wanted))
     path = entity_path(name, "actions")
     stored = Api(find(apihost, auth, data_dir)).ask("PUT", path, body, {"overwrite": "true"}).document
     if json_output:

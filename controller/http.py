@@ -135,7 +135,8 @@ class Request:
             parts.append(message.get("body", b""))
             size += len(parts[-1])
             if size > (self.max_body if limit is None else limit):
-                await self._discard(0)
+                if message.get("more_body"):
+                    await self._discard(0)
                 self._check_size(size, limit)
         return b"".join(parts)
 

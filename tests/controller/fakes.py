@@ -85,7 +85,7 @@ class FakeInvoker:
 
     def pending(self, namespace: str, activation_id: str) -> dict[str, object] | None:
         for invocation in self.invocations:
-            if invocation.id == activation_id and not invocation.done.done():
+            if (invocation.message.user.namespace.name, invocation.id) == (namespace, activation_id) and not invocation.done.done():
                 return {"state": "running", "since": 1, "attempt": 1}
         return None
 

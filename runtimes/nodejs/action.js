@@ -57,13 +57,13 @@ async function loadArchive (code, main, directory) {
   }
   const manifest = path.join(directory, 'package.json')
   const hasManifest = fs.existsSync(manifest)
-  if (hasManifest) JSON.parse(fs.readFileSync(manifest, 'utf8'))
-  else if (!fs.existsSync(path.join(directory, 'index.js'))) {
+  if (!hasManifest && !fs.existsSync(path.join(directory, 'index.js'))) {
     throw new InitFailed('Zipped actions must contain either package.json or index.js at the root.')
   }
+  const type = hasManifest ? JSON.parse(fs.readFileSync(manifest, 'utf8'))?.type : undefined
   process.chdir(directory)
   const [file, name] = splitMain(main, directory)
-  const loaded = await loadModule(file)
+  const loaded = await loadModule(file, type === 'module')
   return callable(member(loaded, name) ?? member(loaded.default, name), main)
 }
 
@@ -75,14 +75,11 @@ function splitMain (main, directory) {
   return named ? [file + named, rest.join('.')] : [directory, main]
 }
 
-async function loadModule (file) {
-  const require = createRequire(path.join(process.cwd(), 'index.js'))
-  try {
-    return require(file)
-  } catch (reason) {
-    if (reason?.code !== 'ERR_REQUIRE_ESM' && reason?.code !== 'ERR_REQUIRE_ASYNC_MODULE') throw reason
-    return import(require('url').pathToFileURL(require.resolve(file)).href)
-  }
+/** CommonJS by `require`, anything else by `import`: newer versions that can require a module warn about it in the user's log. */
+async function loadModule (file, isModule) {
+  const found = createRequire(path.join(process.cwd(), 'index.js')).resolve(file)
+  const imported = found.endsWith('.mjs') || (isModule && found.endsWith('.js'))
+  return imported ? import(require('url').pathToFileURL(found).href) : createRequire(found)(found)
 }
 
 /** What a rejected promise means for the caller. An Error's own members (a code) are kept beside name, message and stack. */

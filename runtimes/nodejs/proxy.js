@@ -69,7 +69,7 @@ class Runtime {
     this.status = 'starting'
     try {
       setEnvironment(env)
-      this.main = await load(code, main, Boolean(binary), path.join(this.directory, '1', 'bin'))
+      this.main = await load(code, main, Boolean(binary), newDirectory(this.directory))
     } catch (reason) {
       return this.initFailed(reason)
     }
@@ -115,6 +115,13 @@ class Runtime {
       return encode({ error: serialisedError(reason) }, log)
     }
   }
+}
+
+/** Upstream's names for the directories of attempts; one that an earlier process left is not touched. */
+function newDirectory (directory) {
+  let attempt = 1
+  while (fs.existsSync(path.join(directory, String(attempt)))) attempt++
+  return path.join(directory, String(attempt), 'bin')
 }
 
 function isText (value) {

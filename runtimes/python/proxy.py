@@ -114,7 +114,6 @@ class Runtime:
         self.exit_status: int | None = None
         self.busy = b""
         self._directory = directory
-        self._attempts = 0
         self._loaded = False
         self._main: object = None
 
@@ -143,12 +142,10 @@ class Runtime:
         if self._loaded:
             self.streams.log(TWICE + "\n")
             return 403, action.error(TWICE)
-        self._attempts += 1
-        directory = os.path.join(self._directory, str(self._attempts), "bin")
         try:
             init = action.Init(body)
             init.set_environment()
-            self._main = action.load(init, directory)
+            self._main = action.load(init, self._new_directory())
         except action.Refused as refused:
             return refused.status, action.error(refused.text)
         except action.Failed as failed:
@@ -157,6 +154,13 @@ class Runtime:
             return self._init_failed(action.NOT_LOCATED, f"The action's files can't be written: {reason}\n")
         self._loaded = True
         return 200, b'{"ok":true}\n'
+
+    def _new_directory(self) -> str:
+        """Upstream's names for the directories of attempts; one that an earlier process left is not touched."""
+        attempt = 1
+        while os.path.exists(os.path.join(self._directory, str(attempt))):
+            attempt += 1
+        return os.path.join(self._directory, str(attempt), "bin")
 
     def _init_failed(self, text: str, log: str) -> "tuple[int, bytes]":
         self.streams.flush()

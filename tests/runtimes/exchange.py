@@ -16,7 +16,7 @@ import tarfile
 import threading
 import time
 import zipfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -223,9 +223,7 @@ class Player:
 
     def ask(self, request: dict[str, Any], sock: socket.socket | None = None) -> dict[str, Any]:
         """Send one request, on its own connection if none is given."""
-        if "$init" in request:
-            built = init_request(self.given, request["$init"], self.process.directory)
-            request = built | {key: value for key, value in request.items() if key != "$init"}
+        request = self._built(request)
         method = request.get("method", "POST")
         try:
             own = sock or self.process.connect()
@@ -243,19 +241,21 @@ class Player:
             if sock is None:
                 own.close()
 
+    def _built(self, request: dict[str, Any]) -> dict[str, Any]:
+        if "$init" not in request:
+            return request
+        built = init_request(self.given, request["$init"], self.process.directory)
+        return built | {key: value for key, value in request.items() if key != "$init"}
+
     def _parallel(self, step: dict[str, Any]) -> dict[str, Any]:
-        answers: list[dict[str, Any]] = [{} for _ in step["parallel"]]
-
-        def ask(number: int, request: dict[str, Any]) -> None:
-            time.sleep(number * step.get("stagger_ms", 0) / 1000)
-            answers[number] = self.ask(request)
-
-        threads = [threading.Thread(target=ask, args=it) for it in enumerate(step["parallel"])]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return {"answers": answers}
+        with ExitStack() as stack:
+            waiting = []
+            for number, request in enumerate(step["parallel"]):
+                data, sock = encode(self._built(request)), stack.enter_context(self.process.connect())
+                time.sleep(step.get("stagger_ms", 0) / 1000 if number else 0)
+                sock.sendall(data)
+                waiting.append(sock)
+            return {"answers": [read_answer(sock, "POST", PATIENCE) for sock in waiting]}
 
     def _same_connection(self, step: dict[str, Any]) -> dict[str, Any]:
         answers = []

@@ -27,11 +27,11 @@ from messages.lifecycle import Stage, advance
 class LiveActivation(Struct):
     """An activation that is accepted and not yet both recorded and acknowledged.
 
-    `message` stays until the end: the record is made of it and `finished`. `starts` counts the processes that started it (one may
-    place it again, whose code had not run); of its last `started` are `attempt`, `container`, `replay` and `alone`. `counted` are the attempts that the contract counts: their process
-    died without drain, which the claim after them tells; `running`: started, no claim since; `died_alone`: the last one counted
-    had the node for itself. `docs` are the numbers of
-    the documents that hold its events.
+    `message` stays until the end: the record is made of it and `finished`. `starts` counts the processes that started it
+    (one may place it again, whose code had not run); of its last `started` are `attempt`, `container`, `replay` and `alone`.
+    `counted` are the attempts that the contract counts: their process died without drain, which the claim after them
+    tells; `running`: started, no claim since; `died_alone`: the last one counted had the node for itself. `docs` are the
+    numbers of the documents that hold its events.
     """
 
     id: str

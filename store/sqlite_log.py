@@ -32,7 +32,7 @@ class SqliteLog:
         """See DocumentLog."""
         if len(body) > self._max_body:
             raise StoreRefused(f"{stream} document {n} has {len(body)} bytes; at most {self._max_body} are taken")
-        await self._writer.submit(_inserting(stream, n, body))
+        await self._writer.submit(_inserting(stream, n, body), single=True)
 
     async def read(self, stream: str, n: int) -> bytes | None:
         """See DocumentLog."""

@@ -33,6 +33,7 @@ class _Job(NamedTuple):
     operation: Operation[object]
     future: asyncio.Future[object]
     savepoint: bool
+    single: bool
 
 
 def _deliver(outcomes: list[_Outcome]) -> None:
@@ -63,13 +64,16 @@ class _Worker:
         self._thread.start()
         await ready
 
-    def submit(self, operation: Operation[T], *, savepoint: bool = False) -> asyncio.Future[T]:
-        """Run `operation` in the thread; the future answers on the loop."""
+    def submit(self, operation: Operation[T], *, savepoint: bool = False, single: bool = False) -> asyncio.Future[T]:
+        """Run `operation` in the thread; the future answers on the loop.
+
+        `savepoint`: it writes by more than one statement; `single`: it is one statement, which alone needs no transaction.
+        """
         future: asyncio.Future[object] = self._loop.create_future()
         if self._closed:
             future.set_exception(StoreUnavailable(f"{self._path}: the store is closed"))
         else:
-            self.jobs.put(_Job(operation, future, savepoint))
+            self.jobs.put(_Job(operation, future, savepoint, single))
         return cast("asyncio.Future[T]", future)
 
     async def close(self) -> None:
@@ -148,6 +152,8 @@ class Writer(_Worker):
 
     def _transact(self, connection: sqlite3.Connection, batch: list[_Job]) -> list[_Outcome]:
         """One transaction for the batch: an outcome for each, or one uncertain error for all."""
+        if len(batch) == 1 and batch[0].single:
+            return [self._attempt(connection, batch[0])]  # two changes of thread less than with BEGIN and COMMIT
         outcomes: list[_Outcome] = []
         try:
             connection.execute("BEGIN IMMEDIATE")

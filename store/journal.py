@@ -73,13 +73,17 @@ class _Verdict(Enum):
 
 
 class _Write(Struct):
-    """The document under way. `uncertain`: it was handed over before and may be there. `since`: monotonic seconds."""
+    """The document under way. `uncertain`: it was handed over before and may be there.
+
+    Monotonic seconds: `since` it was handed over first, `sent` when it was last.
+    """
 
     n: int
     body: Body
     data: bytes
     items: list[Item]
     since: float
+    sent: float = 0.0
     uncertain: bool = False
 
 
@@ -163,6 +167,7 @@ class Journal:
         Raises JournalDamaged naming the document, UnknownEvent for a newer release's journal, StoreFailed.
         """
         event = Claimed(self._clock.wall_ms(), clean, address or UNSET)
+        begun = self._clock.monotonic()
         claim = Claim(self._log, self.stream, self._writer, event, self._sleep)
         self.n, body = await claim.take(lambda: self._fail_at("before", event))
         self._fail_at("written", event)
@@ -170,7 +175,7 @@ class Journal:
         self._fold = await self._read()
         self._next_snapshot = max(self._snapshot + self._settings.snapshot_every, self.n + 1)
         self._ahead = {activation_id: live.stage for activation_id, live in self._fold.live.items()}
-        self._confirm()
+        self._confirm(begun)
         self._state = _State.OPEN
         self._fail_at("after", event)
         return Folded(self.epoch, self.n, list(self._fold.live.values()), dict(self._fold.next_offsets))
@@ -253,6 +258,7 @@ class Journal:
             write = self._under_way or self._next_write()
             if write is None:
                 break
+            write.sent = self._clock.monotonic()
             try:
                 verdict = await self._store(write)
             except StoreUnavailable:
@@ -320,7 +326,7 @@ class Journal:
             self._durable(write)
             return
         self._under_way = None
-        self._confirm()
+        self._confirm(write.sent)
         if len(write.items) > 1:
             half = len(write.items) // 2
             self._queue.put_back(write.items[half:])
@@ -332,7 +338,7 @@ class Journal:
         self._fail_at("written", *(item.event for item in write.items))
         self._under_way = None
         self.n = write.n
-        self._confirm()
+        self._confirm(write.sent)
         for item in write.items:
             self._fold.apply(write.n, item.event)
             if isinstance(item.event, Snapshot):
@@ -374,8 +380,9 @@ class Journal:
 
     # Time
 
-    def _confirm(self) -> None:
-        self._confirmed_at = self._clock.monotonic()
+    def _confirm(self, sent: float) -> None:
+        """The stream was ours when the store took what was `sent` then; the answer may have been read much later."""
+        self._confirmed_at = sent
         self._pause = self._settings.retry_first
 
     def _retry_later(self) -> None:

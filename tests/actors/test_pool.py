@@ -233,6 +233,21 @@ def test_creations_follow_the_jobs_and_the_limit():
     assert pool.plan(0.4) == [Assign(2, "1", "cold")]
 
 
+def test_patience_ends_when_a_creation_would_have():
+    """The mean promises a place in 5 ms, but the run goes on: whoever waited as long as a cold start gets a container."""
+    pool = pool_of(512)
+    (cid,) = start(pool, job("0"), create=0.3)
+    pool.free(cid, "0", 5.0, 100.0, 0.5)
+    pool.add(job("stuck", since=1.0))
+    pool.plan(1.0)
+    for n in range(3):
+        pool.add(job(str(n + 1), since=1.0))
+    assert pool.plan(1.0) == []
+    assert pool.overview()["queued"][0]["why"] == "its containers will be free sooner than a new one"
+    assert pool.next_wakeup(1.0) == pytest.approx(1.4)
+    assert [type(decision) for decision in pool.plan(pool.next_wakeup(1.0))] == [Create]
+
+
 def test_containers_no_longer_needed_serve_their_kind():
     """A creation whose job found another container becomes an empty one for any action of its shape."""
     pool = pool_of()

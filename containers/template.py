@@ -20,7 +20,7 @@ from typing import TypedDict
 from containers.contract import CreateFailed
 
 MAIN = Path(__file__).with_name("template_main.py")
-PACKET = 1 << 18
+CHUNK = 65_536
 START_LIMIT = 30.0
 """Seconds for the interpreter to start and set up; 0.1 is usual, a slow disk on first use has taken seconds."""
 ANSWER_LIMIT = 10.0
@@ -79,6 +79,8 @@ class Template:
         self._setup = setup
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._sending = asyncio.Lock()
+        self._unread = b""
         self._numbers = 0
         self._starts: dict[int, asyncio.Future[int]] = {}
         self._ended: dict[int, Callable[[int], None]] = {}
@@ -105,7 +107,7 @@ class Template:
 
         It starts in the calling thread, as the parent-death signal follows the thread that started the process.
         """
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._process = subprocess.Popen(  # noqa: ASYNC220
                 [self._executable, "-I", str(MAIN), str(theirs.fileno())],
@@ -136,9 +138,10 @@ class Template:
         answer = b""
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(START_LIMIT):
-                await loop.sock_sendall(control, json.dumps({"op": "setup", "node": os.getpid(), **self._setup}).encode())
-                answer = await loop.sock_recv(control, PACKET)
-        if not answer:
+                await self._send({"op": "setup", "node": os.getpid(), **self._setup}, [])
+                while not answer.endswith(b"\n") and (data := await loop.sock_recv(control, CHUNK)):
+                    answer += data
+        if not answer.endswith(b"\n"):
             raise TemplateError(f"{self._executable}: {self._complaint()}")
         packet = json.loads(answer)
         if packet["op"] != "ready":
@@ -168,7 +171,7 @@ class Template:
         self._ended[number] = ended
         try:
             async with asyncio.timeout(ANSWER_LIMIT):
-                await self._send({"op": "spawn", "id": number, **spawn}, descriptors)
+                await self._send({"op": "spawn", "id": number, "descriptors": len(descriptors), **spawn}, descriptors)
                 return number, await self._starts[number]
         except (OSError, TimeoutError) as error:
             await self._abandon(number)
@@ -192,33 +195,36 @@ class Template:
 
     async def _send(self, packet: dict[str, object], descriptors: list[int]) -> None:
         """Send one packet, waiting while the socket's buffer is full. Raises OSError."""
-        data = json.dumps(packet).encode()
-        while True:
-            if self._control is None:
-                raise ConnectionResetError("closed")
-            try:
-                socket.send_fds(self._control, [data], descriptors)
-            except BlockingIOError:
-                await asyncio.sleep(0.001)
-            else:
-                return
+        data = json.dumps(packet).encode() + b"\n"
+        async with self._sending:
+            while data:
+                if self._control is None:
+                    raise ConnectionResetError("closed")
+                try:
+                    data = data[socket.send_fds(self._control, [data], descriptors) :]
+                    descriptors = []
+                except BlockingIOError:
+                    await asyncio.sleep(0.001)
 
     def _readable(self) -> None:
-        """Handle what has arrived, a bounded number of packets a turn."""
+        """Handle what has arrived, a bounded number of bytes a turn."""
         assert self._control is not None
-        for _ in range(64):
-            try:
-                data = self._control.recv(PACKET)
-            except BlockingIOError:
-                return
-            except OSError:
-                data = b""
-            if not data:
-                self._lost()
-                return
-            self._handle(json.loads(data))
+        try:
+            data = self._control.recv(CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._lost()
+            return
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        for line in lines:
+            self._handle(json.loads(line))
 
     def _handle(self, packet: _Report) -> None:
+        if packet["op"] == "failed":
+            return  # its end follows
         number = packet["id"]
         if packet["op"] == "exited":
             ended = self._ended.pop(number, None)

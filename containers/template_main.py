@@ -1,7 +1,7 @@
 """The template process: loads the Python proxy once and forks a child for every container.
 
 Runs as a program of its own (`python -I template_main.py FD`), with the standard library, `isolation.py` beside it and
-the proxy only. FD is one end of a SOCK_SEQPACKET pair; every packet is one JSON object.
+the proxy only. FD is one end of a stream socket pair; every packet is a line of JSON, and descriptors come in the packets' order.
 
 | packet | from | descriptors | meaning |
 |---|---|---|---|
@@ -33,7 +33,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-PACKET = 1 << 18
+CHUNK = 65_536
 MAX_DESCRIPTORS = 250
 """The kernel passes at most 253 in one packet (SCM_MAX_FD)."""
 LINUX = sys.platform == "linux"
@@ -56,6 +56,8 @@ class Template:
     def __init__(self, control: socket.socket) -> None:
         self.control = control
         self.children: dict[int, int] = {}  # process id -> number of the container
+        self.descriptors: list[int] = []  # received, of packets still to come
+        self.unread = b""
         self.isolated = False
         self.proxy: ModuleType | None = None
         self.isolation: ModuleType | None = None
@@ -90,7 +92,7 @@ class Template:
     def send(self, **packet: Any) -> None:
         """Send a packet to the node; the loop sees by itself when the node is gone."""
         with contextlib.suppress(OSError):
-            self.control.send(json.dumps(packet).encode())
+            self.control.sendall(json.dumps(packet).encode() + b"\n")
 
     # Loop -------------------------------------------------------------------------------------------------------
 
@@ -112,19 +114,28 @@ class Template:
                     return
 
     def receive(self) -> bool:
-        """Handle one packet; false at the end."""
+        """Take what has arrived and handle what is complete; false at the end."""
         try:
-            data, descriptors, _, _ = socket.recv_fds(self.control, PACKET, MAX_DESCRIPTORS)
+            data, descriptors, _, _ = socket.recv_fds(self.control, CHUNK, MAX_DESCRIPTORS)
         except ConnectionError:
             return False
-        if not data:
-            return False
-        packet = json.loads(data)
-        if packet["op"] == "spawn":
-            self.spawn(packet, descriptors)
+        self.descriptors += descriptors
+        *lines, self.unread = (self.unread + data).split(b"\n")
+        for line in lines:
+            self.handle(json.loads(line))
+        return bool(data)
+
+    def handle(self, packet: dict[str, Any]) -> None:
+        """Do what one packet asks for."""
+        if packet["op"] == "setup":
+            self.setup(packet)
+            self.send(op="ready", isolated=self.isolated, python=sys.version.split()[0])
+        elif packet["op"] == "spawn":
+            count = packet["descriptors"]
+            mine, self.descriptors = self.descriptors[:count], self.descriptors[count:]
+            self.spawn(packet, mine)
         elif packet["op"] == "kill":
             self.kill(packet["id"])
-        return True
 
     def reap(self) -> None:
         """Report every child that has ended."""
@@ -283,16 +294,12 @@ def keep_open(numbers: set[int]) -> None:
 
 
 def main(descriptor: int) -> None:
-    """Set up, say so, serve."""
+    """Serve until the node is gone; a setup that fails is told and ends it."""
     template = Template(socket.socket(fileno=descriptor))
-    packet = json.loads(template.control.recv(PACKET))
     try:
-        template.setup(packet)
+        template.serve()
     except Exception as error:  # noqa: BLE001 - goes to the node
         template.send(op="failed", text=f"{type(error).__name__}: {error}")
-        return
-    template.send(op="ready", isolated=template.isolated, python=sys.version.split()[0])
-    template.serve()
     template.close()
 
 

@@ -20,8 +20,10 @@ from typing import Any
 
 import pytest
 
+from containers import template
 from containers.cgroup import Cgroups, find
 from containers.contract import Answer, ContainerSpec, Failure, KindUnavailable
+from containers.guard import descendants
 from containers.process import ProcessDriver, _first_uid
 
 NODE = Path(__file__).with_name("process_node.py")
@@ -134,16 +136,16 @@ async def test_template_death(isolate: bool) -> None:
     """If the template dies its containers end, each says so, and the next container comes from a new template."""
     driver, container, gone = await driver_with_action(isolate=isolate)
     try:
-        template = driver.template_pid()
+        before = driver.template_pid()
         running = asyncio.ensure_future(container.run(b'{"value": {"s": 60}}', 60, 1000))
         await asyncio.sleep(0.05)
-        os.kill(template, signal.SIGKILL)
+        os.kill(before, signal.SIGKILL)
         assert await running is Failure.BROKEN
         assert gone == ["gone"]
         await container.remove()
         assert gone_within([container.pid], 2)
         again = await driver.create(ContainerSpec(kind="python:3", memory=128, name="t"), lambda *_: None, lambda: None)
-        assert driver.template_pid() != template
+        assert driver.template_pid() != before
         await again.remove()
     finally:
         await driver.close()
@@ -167,6 +169,47 @@ async def test_cancelled_create_leaves_nothing() -> None:
         for base in find().values():
             assert [path for path in (base / "rewhisk" / driver.owner).iterdir() if path.is_dir()] == []
         assert len(list(Path("/proc/self/fd").iterdir())) <= before
+    finally:
+        await driver.close()
+
+
+async def test_without_linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A template that believes it runs elsewhere does without everything of Linux, and still runs and ends actions."""
+    main = tmp_path / "main.py"
+    main.write_text(
+        f"import runpy, sys\nsys.platform = 'darwin'\nrunpy.run_path({str(template.MAIN)!r}, run_name='__main__')\n"
+    )
+    monkeypatch.setattr(template, "MAIN", main)
+    driver, container, _ = await driver_with_action(isolate=False)
+    try:
+        assert isinstance(await container.run(b'{"value": {"s": 0}}', 10, 1000), Answer)
+        running = asyncio.ensure_future(container.run(b'{"value": {"s": 60}}', 60, 1000))
+        await asyncio.sleep(0.05)
+        pids = descendants(driver.template_pid())
+        await container.remove()
+        assert await running is Failure.BROKEN
+        assert gone_within(pids, 2)
+    finally:
+        await driver.close()
+
+
+async def test_great_environment() -> None:
+    """What is larger than any socket's buffer reaches the template whole, several at a time."""
+    driver, *_ = await driver_with_action()
+    try:
+        specs = [
+            ContainerSpec(kind="python:3", memory=128, name="t", env={f"__OW_{n}_{i}": "x" * 50_000 for i in range(10)})
+            for n in range(4)
+        ]
+        made = await asyncio.gather(*(driver.create(spec, lambda *_: None, lambda: None) for spec in specs))
+        code = "import os\ndef main(args):\n    return {k: len(v) for k, v in os.environ.items()}"
+        value = {"name": "a", "main": "main", "binary": False, "code": code, "env": {}}
+        for number, one in enumerate(made):
+            assert isinstance(await one.init(json.dumps({"value": value}).encode(), 10, 1000), Answer)
+            answer = await one.run(b'{"value": {}}', 10, 100_000)
+            assert isinstance(answer, Answer)
+            lengths = json.loads(answer.body)
+            assert all(lengths[f"__OW_{number}_{i}"] == 50_000 for i in range(10))
     finally:
         await driver.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import socket
 import subprocess
 import threading
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.runtimes.exchange import PATIENCE, ROOT, Process, encode, read_answer
+from tests.runtimes.exchange import COMMANDS, PATIENCE, ROOT, Process, encode, read_answer
 from tests.runtimes.test_both import END, Entry, Inherited, packed_zip
 
 
@@ -183,3 +184,31 @@ def test_compressed_bodies_are_bounded(inherited: Inherited) -> None:
     assert inherited.ask({"body": {"value": {"s": "<repeat:x:60000000>"}}, "gzip": True})["status"] == 500
     assert inherited.ask({"body": {"value": {}}, "headers": {"Content-Encoding": "gzip"}})["status"] == 500
     assert inherited.run({"s": "abc"}) == {"n": 3}
+
+
+def test_several_inherited_connections_share_the_action(tmp_path: Path) -> None:
+    """Runs on different connections overlap; the runtime outlives one that closes and ends with the last."""
+    pairs = [socket.socketpair() for _ in range(3)]
+    numbers = [theirs.fileno() for _, theirs in pairs]
+    command = [*COMMANDS["nodejs"], "--fd", ",".join(map(str, numbers)), "--dir", str(tmp_path)]
+    environment = {**os.environ, "__OW_ALLOW_CONCURRENT": "true"}
+    pipe = subprocess.PIPE
+    child = subprocess.Popen(command, pass_fds=numbers, stdout=pipe, stderr=pipe, cwd=tmp_path, env=environment)
+    ours = [mine for mine, theirs in pairs if theirs.close() is None]
+    try:
+        code = "let open; const all = new Promise(r => { open = r }); let n = 0;"
+        code += "function main(a) { if (++n === 3) open(); return all.then(() => ({i: a.i})) }"
+        ours[0].sendall(encode({"path": "/init", "body": {"value": {"main": "main", "code": code}}}))
+        assert read_answer(ours[0], "POST", PATIENCE)["status"] == 200
+        for number, sock in enumerate(ours):
+            sock.sendall(encode({"body": {"value": {"i": number}}}))
+        assert [json.loads(read_answer(sock, "POST", PATIENCE)["body"])["i"] for sock in ours] == [0, 1, 2]
+        ours.pop(0).close()
+        ours[0].sendall(encode({"body": {"value": {"i": 3}}}))
+        assert json.loads(read_answer(ours[0], "POST", PATIENCE)["body"]) == {"i": 3}
+        for sock in ours:
+            sock.close()
+        assert child.wait(PATIENCE) == 0
+    finally:
+        child.kill()
+        assert child.communicate(timeout=PATIENCE) == (END * 4, END * 4)

@@ -313,6 +313,7 @@ class Journal:
         if found is None:
             return _Verdict.AGAIN
         body = unpack(self.stream, JournalDocument(write.n, found))
+        write.sent = write.since  # no later try is known to be the one that was taken
         return _Verdict.DURABLE if body.is_from(write.body) else _Verdict.FENCED
 
     # What an answer means

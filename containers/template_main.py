@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import importlib.util
 import json
 import os
@@ -36,6 +37,9 @@ from typing import Any
 CHUNK = 65_536
 MAX_DESCRIPTORS = 250
 """The kernel passes at most 253 in one packet (SCM_MAX_FD)."""
+PRELOADED = ("base64", "collections", "copy", "datetime", "hashlib", "json", "logging", "math", "random", "re", "time", "uuid")
+"""What actions import most. Saves them up to 25 ms for 0.1 ms of fork and 4 MB here; urllib.request and asyncio would add
+0.5 ms to every fork and 7 MB, whether or not they are used."""
 LINUX = sys.platform == "linux"
 
 
@@ -78,6 +82,8 @@ class Template:
             self.self_pidfd = os.pidfd_open(os.getpid())
         self.proxy = load("proxy", packet["proxy"])
         self.proxy.preload()
+        for name in PRELOADED:
+            importlib.import_module(name)
         if not packet["isolate"]:
             self.guard = load("guard", str(Path(__file__).with_name("guard.py")))
         else:

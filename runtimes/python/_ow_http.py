@@ -141,6 +141,8 @@ class Parser:
 
     def _read_chunks(self) -> bool:
         assert self._request is not None and self._chunks is not None
+        if not isinstance(self._bytes, bytearray):  # taking from the front of bytes would copy the rest for each chunk
+            self._bytes = bytearray(self._bytes)
         while self._chunk_left:
             if self._chunk_left < 0 and not self._read_chunk_size():
                 return False

@@ -46,10 +46,6 @@ class _Rules(Schema):
             raise ValidationError("must be at least 128m, the smallest memory limit of an action", "memory")
         if value("commit_bytes") > value("event_bytes"):
             raise ValidationError("must not be larger than event-bytes", "commit_bytes")
-        if value("event_bytes") > value("record_bytes"):
-            raise ValidationError("must not be larger than record-bytes", "event_bytes")
-        if value("heartbeat") >= value("lease"):
-            raise ValidationError("must be shorter than lease", "heartbeat")
         origins = value("cors")
         if origins is not None and "*" in origins and len(origins) > 1:
             raise ValidationError("`*` stands for all origins: name it alone", "cors")

@@ -7,7 +7,6 @@ Durations are seconds, `memory` and the action limits megabytes of 2**20 bytes, 
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -123,28 +122,19 @@ class Settings:
     commit_events: int = _option("500", parse.positive, "Events in one journal document, at most.")
     commit_bytes: int = _option("1m", parse.size, "Size of one journal document, unless one event is larger.")
     event_bytes: int = _option("6m", parse.size, "Size above which one event is refused.")
-    record_bytes: int = _option("7m", parse.size, "Size under which an activation record is brought.")
     snapshot_every: int = _option("1000", parse.positive, "Journal documents from one snapshot to the next.")
     duplicates_for: float = _option("10m", parse.duration, "How long the ids of finished activations are kept in memory.")
     lease: float = _option("10s", parse.positive_duration, "Age of the last confirmed write that stops new user code.")
-    heartbeat: float = _option("3s", parse.positive_duration, "Pause between two signs of life in the store.")
     run_ahead_after: float = _option("60s", parse.duration, "Time after an unclean start before `started` may follow /run.")
-    clock_step: float = _option("5s", parse.positive_duration, "Step of the wall clock that suspends the check of age.")
     alone_from: int = _option("3", parse.positive, "Attempt from which on an activation runs alone on the node.")
     retention_every: float = _option("60s", parse.positive_duration, "Pause between two rounds of deleting by age.")
-    retention_batch: int = _option("500", parse.positive, "Rows deleted in one go.")
     low_disk: int = _option("100m", parse.size, "Free disk space below which the node is not ready.")
 
-    # Containers. Pause grace, idle time, prewarm check and creation time are upstream's defaults.
-    pause_grace: float = _option("10s", parse.duration, "How long an idle container stays running before it is paused.")
-    idle_container: float = _option("10m", parse.positive_duration, "How long a paused container is kept.")
-    prewarm_every: float = _option("10m", parse.positive_duration, "Pause between two checks of the prewarmed containers.")
-    parallel_starts: int = _option("0", parse.count, "Containers started at the same time; 0: as many as there are processors.")
+    # Containers. Idle time, creation time and the wait for logs are upstream's defaults.
+    idle_container: float = _option("10m", parse.positive_duration, "How long an idle container is kept.")
+    parallel_starts: int = _option("0", parse.count, "Containers created at the same time; 0: the pool's own choice.")
     create_timeout: float = _option("60s", parse.positive_duration, "How long creating a container may take.")
     log_idle: float = _option("2s", parse.positive_duration, "How long the end of the logs is waited for without a new line.")
-    nodejs: str | None = _option(
-        "none", parse.optional(parse.filled), "Node.js that runs actions; none: the `node` found on PATH.", metavar="PATH"
-    )
     failpoint: str = _option(
         "", parse.failpoint, "For crash tests: where the process ends itself as SIGKILL would.", metavar="EVENT:POINT[:N]"
     )
@@ -156,11 +146,6 @@ class Settings:
     def stream(self) -> str:
         """The journal stream of this node."""
         return f"invoker{self.id}"
-
-    @property
-    def starts(self) -> int:
-        """How many containers may start at a time: starts are bound by the processor, more only adds latency."""
-        return self.parallel_starts or os.cpu_count() or 1
 
 
 def _options() -> tuple[Option, ...]:

@@ -35,13 +35,13 @@ def python_finding(wanted: str | None) -> Finding:
     return Finding("Python", True, f"{version.removeprefix('Python ')} ({wanted}) runs Python actions")
 
 
-def node_finding(wanted: str | None) -> Finding:
+def node_finding() -> Finding:
     """The Node.js that runs actions, with its real version."""
-    path = shutil.which(wanted or "node")
+    path = shutil.which("node")
     version = version_of(path, "--version") if path else None
     if version is None:
-        where = f"{wanted} can't be run" if wanted else "no `node` on PATH"
-        return Finding("Node.js", False, f"{where}: Node.js actions will end with an error", "apt-get install nodejs")
+        found = f"{path} can't be run" if path else "no `node` on PATH"
+        return Finding("Node.js", False, f"{found}: Node.js actions will end with an error", "apt-get install nodejs")
     if not version.startswith("v20."):
         return Finding("Node.js", True, f"{version} ({path}) runs nodejs:20 actions, though its version is another")
     return Finding("Node.js", True, f"{version} ({path}) runs Node.js actions")
@@ -80,7 +80,7 @@ def _user() -> str:
 def look(settings: Settings) -> list[Finding]:
     """All findings about the machine."""
     return [
-        python_finding(settings.python), node_finding(settings.nodejs), docker_finding(),
+        python_finding(settings.python), node_finding(), docker_finding(),
         data_finding(settings.data_dir, settings.low_disk),
     ]  # fmt: skip
 

@@ -95,12 +95,16 @@ def test_versions_are_the_real_ones(tmp_path):
 
 
 def test_node_findings(tmp_path, monkeypatch):
-    """Its version, another version than 20, or none with the fix."""
-    assert node_finding(program(tmp_path / "n20", "echo v20.1.0")).ok
-    assert "though its version is another" in node_finding(program(tmp_path / "n18", "echo v18.0.0")).text
+    """Its version, another version than 20, one that can't be run, or none with the fix."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    missing = node_finding(None)
+    missing = node_finding()
     assert (missing.ok, missing.fix) == (False, "apt-get install nodejs")
+    program(tmp_path / "node", "exit 1")
+    assert "can't be run" in node_finding().text
+    program(tmp_path / "node", "echo v20.1.0")
+    assert node_finding() == Finding("Node.js", True, f"v20.1.0 ({tmp_path}/node) runs Node.js actions")
+    program(tmp_path / "node", "echo v18.0.0")
+    assert "though its version is another" in node_finding().text
 
 
 def test_python_findings(tmp_path):

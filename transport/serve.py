@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import string
+import sys
 from collections.abc import Sequence
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -40,6 +41,10 @@ LOW_DISK = "The disk of the data directory is almost full: {free} MB left."
 DISK_EVERY = 1.0
 """Seconds between looks at the disk: readiness must go off before writes fail."""
 
+SWITCH_INTERVAL = 0.0005
+"""Seconds after which a thread that waits for the interpreter gets it. Python's 5 ms would be added to each journal write
+while the loop is busy: the store's thread comes back from the disk and has to wait for it."""
+
 _LETTERS = string.ascii_letters + string.digits
 
 
@@ -61,6 +66,7 @@ class Screen(Protocol):
 
 def run(settings: Settings, screen: Screen) -> int:
     """Run a node until it is told to stop. Raises ConfigError, StoreError for what the user must mend first."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
     return uvloop.run(_Serving(settings, screen).main())
 
 

@@ -480,6 +480,27 @@ class JournalSuite:
         await owner.journal.compact(clock.wall_ms())
         assert len(await troubled.numbers(STREAM, owner.journal._snapshot)) == 1
 
+    async def test_a_journal_that_ends_with_its_snapshot(self, troubled: TroubledLog) -> None:
+        """The process died right after a snapshot, compacted up to it: the snapshot itself says where reading starts."""
+        clock = ManualClock()
+        owner = Owner(troubled, clock, snapshot_every=3, keep_ms=0)
+        await owner.journal.open()
+        for event in life("a"):
+            owner.append(event)
+        await owner.flush()
+        owner.append(accepted("b"))
+        await owner.flush()
+        troubled.refuses = lambda body: StoreUnavailable("outage") if b"final" in body else None
+        owner.append(accepted("final"))
+        await owner.settle()
+        assert names(troubled.created[max(troubled.created)]) == ["snapshot"]
+        assert await owner.journal.compact(clock.wall_ms() + 1) > 0
+        owner.die()
+        again = Owner(troubled)
+        await again.journal.open()
+        assert sorted(again.journal.live) == ["b"]
+        assert again.journal._fold == fold_of(troubled.created)
+
     async def test_a_fenced_owner_deletes_nothing(self, troubled: TroubledLog) -> None:
         """Only the owner compacts."""
         clock = ManualClock()

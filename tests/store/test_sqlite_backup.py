@@ -82,11 +82,13 @@ async def test_restore_replaces_what_was_there(tmp_path: Path) -> None:
     crashed.mkdir()
     for name in ("rewhisk.db", "rewhisk.db-wal"):
         (crashed / name).write_bytes((data / name).read_bytes())
+    left = (crashed / "rewhisk.db-wal").read_bytes()
+    assert left
     await store.close()
     restore(crashed, copy)
     assert await count(crashed) == 3
     (crashed / "rewhisk.db").write_bytes(b"nonsense" * 999)
-    (crashed / "rewhisk.db-wal").write_bytes(b"nonsense" * 999)
+    (crashed / "rewhisk.db-wal").write_bytes(left)
     restore(crashed, copy)
     assert await count(crashed) == 3
     assert not list(crashed.glob(".rewhisk*"))

@@ -102,9 +102,15 @@ class Settings:
     max_age: float | None = _flag(
         "none", _maybe_duration, "Activations older than this are ended instead of run.", metavar="DURATION"
     )
-    invocations_per_minute: int | None = _flag("none", _maybe_count, "Invocations per minute and namespace.", metavar="N")
-    concurrent_invocations: int | None = _flag("none", _maybe_count, "Concurrent invocations per namespace.", metavar="N")
-    fires_per_minute: int | None = _flag("none", _maybe_count, "Trigger fires per minute and namespace.", metavar="N")
+    invocations_per_minute: int | None = _flag(
+        "none", _maybe_count, "Invocations per minute and namespace that the API states (not enforced yet).", metavar="N"
+    )
+    concurrent_invocations: int | None = _flag(
+        "none", _maybe_count, "Concurrent invocations per namespace that the API states (not enforced yet).", metavar="N"
+    )
+    fires_per_minute: int | None = _flag(
+        "none", _maybe_count, "Trigger fires per minute and namespace that the API states (not enforced yet).", metavar="N"
+    )
 
     # How it ends and what it says.
     drain_timeout: float = _flag("30s", parse.duration, "How long Ctrl-C or SIGTERM waits for running activations.")

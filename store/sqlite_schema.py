@@ -125,4 +125,6 @@ def _set_up(connection: sqlite3.Connection, path: Path) -> None:
 def _unusable(path: Path, error: sqlite3.Error) -> StoreUnusable:
     if error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
         return StoreUnusable(f"{path} is damaged or no database ({error}): move it away, or `run.py restore FILE` a backup")
+    if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL:
+        return StoreUnusable(f"{path} can't be opened, its disk is full: make room on it")
     return StoreUnusable(f"{path} can't be opened ({error}): {FAILED_ADVICE}")

@@ -501,6 +501,37 @@ class JournalSuite:
         assert sorted(again.journal.live) == ["b"]
         assert again.journal._fold == fold_of(troubled.created)
 
+    async def test_a_refused_snapshot_is_done_without(self, troubled: TroubledLog) -> None:
+        """The journal goes on, and tries the next one when it is due."""
+        owner = Owner(troubled, snapshot_every=3)
+        await owner.journal.open()
+        troubled.refuses = lambda body: StoreRefused("413") if b"snapshot\\" in body else None
+        for i in range(8):
+            owner.append(accepted(f"a{i}"))
+            await owner.flush()
+        assert len(troubled.created) == 9
+        troubled.refuses = lambda body: None
+        for i in range(8, 16):
+            owner.append(accepted(f"a{i}"))
+            await owner.flush()
+        assert ["snapshot"] in [names(body) for body in troubled.created.values()]
+        assert len(owner.told) == 16
+        assert owner.trouble == []
+
+    async def test_compaction_keeps_what_it_cannot_read(self, troubled: TroubledLog) -> None:
+        """It might be a claim."""
+        clock = ManualClock()
+        owner = Owner(troubled, clock, snapshot_every=4, keep_ms=0)
+        await owner.journal.open()
+        for i in range(10):
+            for event in life(f"a{i}"):
+                owner.append(event)
+            await owner.flush()
+        troubled.bent = {3: b"nonsense"}
+        clock.advance(1)
+        assert await owner.journal.compact(clock.wall_ms()) > 2
+        assert await troubled.numbers(STREAM, 5) == [1, 3]
+
     async def test_a_fenced_owner_deletes_nothing(self, troubled: TroubledLog) -> None:
         """Only the owner compacts."""
         clock = ManualClock()

@@ -35,6 +35,8 @@ class Parser:
     def __init__(self) -> None:
         self._bytes: bytes | bytearray = b""
         self._searched = 0
+        self._head = b""
+        self._parsed = (b"", b"", b"", True, 0, False, False)
         self._request: Request | None = None
         self._length = 0
         self._chunks: bytearray | None = None
@@ -90,15 +92,22 @@ class Parser:
         if end > MAX_HEAD:
             raise BadRequest("400 Bad Request: the head is too long")
         self._searched = 0
-        self._parse_head(self._take(end + 4)[:end])
+        head = self._take(end + 4)
+        if head != self._head:  # a platform sends the same head for most runs
+            self._parsed = self._parse_head(head[:end])
+            self._head = head
+        method, path, version, keep_alive, self._length, chunked, self._continue = self._parsed
+        self._request = Request(method, path, version, keep_alive)
+        self._chunks = bytearray() if chunked else None
+        self._chunk_left, self._trailer = -1, 0
         return True
 
-    def _parse_head(self, head: bytes) -> None:
+    def _parse_head(self, head: bytes) -> "tuple[bytes, bytes, bytes, bool, int, bool, bool]":
         lines = head.split(b"\r\n")
         parts = lines[0].split(b" ")
         if len(parts) != 3 or parts[2] not in (b"HTTP/1.1", b"HTTP/1.0") or not parts[0].isalpha():
             raise BadRequest("400 Bad Request")
-        length, coding, connection, host, self._continue = b"", b"", b"", False, False
+        length, coding, connection, host, expects = b"", b"", b"", False, False
         for line in lines[1:]:
             name, colon, value = line.partition(b":")
             name = name.lower()
@@ -115,21 +124,15 @@ class Parser:
             elif name == b"host":
                 host = True
             elif name == b"expect":
-                self._continue = value.strip().lower() == b"100-continue"
+                expects = value.strip().lower() == b"100-continue"
         if parts[2] == b"HTTP/1.1" and not host:
             raise BadRequest("400 Bad Request: missing required Host header")
-        self._frame(length, coding)
-        keep = b"close" not in connection if parts[2] == b"HTTP/1.1" else b"keep-alive" in connection
-        self._request = Request(parts[0], _path(parts[1]), parts[2], keep)
-
-    def _frame(self, length: bytes, coding: bytes) -> None:
         if coding and (coding != b"chunked" or length):
             raise BadRequest("400 Bad Request: unsupported transfer coding")
         if length and not (length.isdigit() and len(length) < 16):
             raise BadRequest("400 Bad Request: bad Content-Length")
-        self._length = int(length or b"0")
-        self._chunks = bytearray() if coding else None
-        self._chunk_left, self._trailer = -1, 0
+        keep = b"close" not in connection if parts[2] == b"HTTP/1.1" else b"keep-alive" in connection
+        return parts[0], _path(parts[1]), parts[2], keep, int(length or b"0"), bool(coding), expects
 
     def _read_length(self) -> bool:
         assert self._request is not None

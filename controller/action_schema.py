@@ -162,5 +162,3 @@ def next_version(version: str) -> str:
     """The version with its last number raised by one."""
     head, _, patch = version.rpartition(".")
     return f"{head}.{int(patch) + 1}"
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import msgspec
 
@@ -19,8 +20,8 @@ log = logging.getLogger("rewhisk.api")
 
 REQUEST_ID = b"x-request-id"
 _BASE = "/api/v1"
-_SYSTEM_ID = b"sid_"
-"""Transaction ids that begin so are the system's own: a client's is not taken over (openwhisk-controller.md 9.1)."""
+_USABLE_ID = re.compile(rb"(?!sid_)[\x21-\x7e][\x20-\x7e]*")
+"""Transaction ids that are taken over; those that begin with `sid_` are the system's own (openwhisk-controller.md 9.1)."""
 
 
 class App:
@@ -35,13 +36,11 @@ class App:
         """See ASGI; only HTTP is served."""
         if scope["type"] != "http":
             return
-        request = Request(scope, receive, "", self.api.deps.wall_ms())
+        deps = self.api.deps
+        request = Request(scope, receive, deps.limits.body, deps.limits.body_timeout)
         given = request.headers.get(REQUEST_ID)
-        if given and not given.startswith(_SYSTEM_ID):
-            request.transid = given.decode("latin-1")
-        else:
-            request.transid = self.api.deps.new_transid()
-        request.max_body, request.body_timeout = self.api.limits.body, self.api.limits.body_timeout
+        request.transid = given.decode() if given and _USABLE_ID.fullmatch(given) else deps.new_transid()
+        request.start = deps.wall_ms()
         try:
             reply = await self._reply(request)
         except HttpLayerError as error:

@@ -46,7 +46,10 @@ class Reply(Struct, frozen=True):
 
 
 class Request:
-    """A request under way. `identity`, `namespace`, `package` and `name` are set by the router."""
+    """A request under way. What it says is read here; the application sets who asks, what for, and the transaction.
+
+    `max_body` bytes and `body_timeout` seconds bound every body; `start` is epoch ms.
+    """
 
     __slots__ = (
         "_receive", "body_timeout", "headers", "identity", "max_body", "method", "name", "namespace", "package", "query",
@@ -57,22 +60,17 @@ class Request:
     namespace: str
     package: str
     name: str
+    transid: str
+    start: int
 
-    def __init__(self, scope: Scope, receive: Receive, transid: str, start: int) -> None:
+    def __init__(self, scope: Scope, receive: Receive, max_body: int, body_timeout: float) -> None:
         self.scope = scope
         self._receive = receive
         self.method: str = scope["method"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.query = Query(scope["query_string"])
-        self.transid = transid
-        self.start = start
-        self.max_body = 50 << 20
-        self.body_timeout = 30.0
-
-    def header(self, name: bytes) -> str | None:
-        """A header's value; names in lower case."""
-        found = self.headers.get(name)
-        return None if found is None else found.decode("latin-1")
+        self.max_body = max_body
+        self.body_timeout = body_timeout
 
     @property
     def announced(self) -> int:
@@ -116,6 +114,8 @@ class Request:
         if self.announced > self.max_body:
             await self._discard(self.announced)
             raise errors.body_too_large()
+        if b"content-length" not in self.headers and b"transfer-encoding" not in self.headers:
+            return b""
         try:
             async with asyncio.timeout(self.body_timeout):
                 return await self._read(limit)

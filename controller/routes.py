@@ -76,17 +76,13 @@ def resolve(request: Request, segments: list[str]) -> Handler:
 
 
 def _shape(rest: list[str]) -> str:
-    match rest:
-        case [] | [""]:
-            return LIST
-        case [str(name)] if name:
-            return ONE
-        case [str(name), ""] if name:
-            return CONTENTS
-        case [str(first), str(second)] if first and second:
-            return TWO
-        case _:
-            return ""
+    if not rest or rest == [""]:
+        return LIST
+    if len(rest) > 2 or not rest[0]:
+        return ""
+    if len(rest) == 1:
+        return ONE
+    return TWO if rest[1] else CONTENTS
 
 
 def described() -> dict[str, dict[str, dict[str, object]]]:

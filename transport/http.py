@@ -130,6 +130,7 @@ class Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             headers=[("Server", "rewhisk")],
             limit_concurrency=MAX_CONNECTIONS,
             timeout_keep_alive=IDLE_TIMEOUT,

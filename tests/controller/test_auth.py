@@ -42,7 +42,10 @@ def test_any_header_is_read_or_not(header: bytes) -> None:
     basic_pair(b"Basic " + header)
 
 
-@given(st.text(alphabet=st.characters(exclude_characters=":", exclude_categories=["Cs"]), min_size=1), st.text(alphabet=st.characters(exclude_categories=["Cs"])))
+@given(
+    st.text(alphabet=st.characters(exclude_characters=":", exclude_categories=["Cs"]), min_size=1),
+    st.text(alphabet=st.characters(exclude_categories=["Cs"])),
+)
 def test_pairs_are_read_as_written(user: str, password: str) -> None:
     """The password may contain colons; the scheme's case doesn't matter."""
     encoded = base64.b64encode(f"{user}:{password}".encode())
@@ -96,14 +99,29 @@ async def test_keys_are_never_logged(caplog: pytest.LogCaptureFixture) -> None:
         assert pair.partition(":")[2] not in caplog.text
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:9", "[::1]", "[::1]:8080", "api.example.org:3233", "localhost."])
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:9", "[::1]", "[::1]:8080", "api.example.org:3233", "localhost."]
+)
 async def test_local_hosts_are_answered(host: str) -> None:
     """Names of this machine and the one of --api-host, with any port."""
     async with serving(hosts=("api.example.org",)) as server:
         assert (await server.send("GET", "/ping", headers={"Host": host})).status == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:3233", "127.0.0.1.evil.example", "localhost.evil.example", "", "[::2]", "localhost@evil.example", ":80", "1.0.0.127"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:3233",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "",
+        "[::2]",
+        "localhost@evil.example",
+        ":80",
+        "1.0.0.127",
+    ],
+)
 async def test_foreign_hosts_are_refused_on_loopback(host: str) -> None:
     """DNS rebinding: the right key under a foreign name gets 403 as JSON, whatever is asked for."""
     async with serving() as server:

@@ -13,7 +13,14 @@ from tests.controller.serving import serving
 from tests.golden_replay import DEVIATIONS, replay, rows
 
 NEEDS_CODE = {
-    "invoke": {"big-number", "init-parameter", "init-parameter-object", "init-parameter-overridden", "environment", "environment-api-key"},
+    "invoke": {
+        "big-number",
+        "init-parameter",
+        "init-parameter-object",
+        "init-parameter-overridden",
+        "environment",
+        "environment-api-key",
+    },
 }
 """Exchanges that show what a runtime does: the replay against a whole node has them."""
 

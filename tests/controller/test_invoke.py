@@ -39,7 +39,7 @@ async def test_message_says_who_what_and_where() -> None:
     async with serving() as server:
         await server.put_action("echo", parameters=[{"key": "i", "value": 1, "init": True}])
         answer = await server.send("POST", ECHO, {}, headers={"X-Request-ID": "mine"})
-        (message, _), = server.invoker.seen
+        ((message, _),) = server.invoker.seen
         assert message.transid[0] == answer.headers["x-request-id"] == "mine"
         assert message.user.namespace.name == "guest"
         assert (message.action.fqn, message.action.version) == ("guest/echo", "0.0.1")
@@ -48,9 +48,9 @@ async def test_message_says_who_what_and_where() -> None:
         assert server.invoker.invocations[0].forgotten == 1
 
 
-@pytest.mark.parametrize("given", ["sid_invoker", ""])
+@pytest.mark.parametrize("given", ["sid_invoker", "", "\x7f", "\u00e4"])
 async def test_system_transaction_ids_are_not_taken_over(given: str) -> None:
-    """They are the system's own."""
+    """They are the system's own; what could not be sent back as it came isn't taken either."""
     async with serving() as server:
         answer = await server.send("GET", "/ping", headers={"X-Request-ID": given})
         assert answer.headers["x-request-id"] != given
@@ -143,7 +143,8 @@ async def test_kinds_that_cannot_be_invoked_say_so() -> None:
 
 
 HOSTILE: list[Any] = [
-    b'{"a":' * 100_000, b'{"a":"\x00"}', b"\xff\xfe", b'{"a":1e999}', b"[" * 600 + b"]" * 600, b'{"a":' + b"9" * 5000 + b"}", b"{}{}",
+    b'{"a":' * 100_000, b'{"a":"\x00"}', b"\xff\xfe", b'{"a":1e999}', b"[" * 600 + b"]" * 600, b'{"a":' + b"9" * 5000 + b"}",
+    b"{}{}",
 ]  # fmt: skip
 
 

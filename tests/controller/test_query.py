@@ -41,7 +41,9 @@ def test_numbers_are_32_bit_decimals(text: str) -> None:
     assert raised.value.status == 400
 
 
-@pytest.mark.parametrize(("raw", "seconds"), [(b"", 60.0), (b"timeout=1", 0.001), (b"timeout=60000", 60.0), (b"timeout=%2B5", 0.005)])
+@pytest.mark.parametrize(
+    ("raw", "seconds"), [(b"", 60.0), (b"timeout=1", 0.001), (b"timeout=60000", 60.0), (b"timeout=%2B5", 0.005)]
+)
 def test_wait_is_given_in_milliseconds(raw: bytes, seconds: float) -> None:
     """1 to the most, the most if absent."""
     assert Query(raw).wait(60_000) == seconds

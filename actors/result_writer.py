@@ -16,7 +16,7 @@ from actors import endings
 from actors.base import NodeActor, Services, step
 from actors.system import Restarted
 from containers.logs import ISSUE
-from messages.commands import Completed, Ended, FinishedDurable, Logs, RecordWritten, Redo, Repeated
+from messages.commands import Completed, Ended, FinishedDurable, Logs, LookedUp, RecordWritten, Redo, Repeated
 from messages.events import Acked, Finished, Recorded
 from messages.lifecycle import Stage
 from messages.record import record_of, storable
@@ -126,10 +126,14 @@ class ResultWriter(NodeActor):
             return
 
         def found(record: ActivationRecord | None) -> None:
-            if record is not None:
-                self.services.answers.finished(activation_id, msgspec.structs.replace(record, logs=[]))
+            self.reply(LookedUp(activation_id, record))
 
         self.services.records.lookup(message.message.user.namespace.name, activation_id, found)
+
+    def on_looked_up(self, message: LookedUp) -> None:
+        """The stored record answers, without its logs as any answer."""
+        if message.record is not None:
+            self.services.answers.finished(message.activation_id, msgspec.structs.replace(message.record, logs=[]))
 
     def _record(self, ending: Ending, logs: list[str]) -> ActivationRecord:
         return record_of(ending.message, ending.finished, logs)
@@ -169,5 +173,6 @@ class ResultWriter(NodeActor):
         Logs: on_logs,
         RecordWritten: on_record_written,
         Repeated: on_repeated,
+        LookedUp: on_looked_up,
         Restarted: on_restarted,
     }

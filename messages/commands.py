@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from messages.action import Executable
 from messages.events import Finished
-from messages.wire import ActivationMessage
+from messages.wire import ActivationMessage, ActivationRecord
 
 
 class Command(Struct, frozen=True):
@@ -317,6 +317,13 @@ class Repeated(Command, frozen=True):
     def activation_id(self) -> str:
         """For the failure log."""
         return self.message.activation_id
+
+
+class LookedUp(Command, frozen=True):
+    """What the store has of an activation that was asked for again."""
+
+    activation_id: str
+    record: ActivationRecord | None
 
 
 class Redo(Command, frozen=True):

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 
-from actors.endings import INTERRUPTED, NO_RESOURCES
+from actors.endings import INTERRUPTED
 from messages.errors import IllegalTransition
 from messages.events import Accepted, AnyEvent, Claimed, Finished, Snapshot, Started, decode_events
 from messages.lifecycle import Stage, advance
@@ -128,7 +129,8 @@ def _answers(history: History, paths: Paths) -> list[str]:
         stored = records.get(told.id)
         if told.record is None or stored is None:
             continue
-        differs = {key: (value, stored.get(key)) for key, value in told.record.items() if key != "logs" and stored.get(key) != value}
+        said = {key: value for key, value in told.record.items() if key != "logs"}
+        differs = {key: (value, stored.get(key)) for key, value in said.items() if stored.get(key) != value}
         if differs:
             wrong.append(f"{told.id} was answered other than recorded: {differs}")
     return wrong
@@ -137,7 +139,8 @@ def _answers(history: History, paths: Paths) -> list[str]:
 def _refusals(history: History, paths: Paths) -> list[str]:
     """Nobody is told a refusal after the `accepted` went to the store."""
     refused = {told.id for told in history.told if told.what == "refused"}
-    return [f"{id} was refused, and its accepted sent to the store" for id in sorted(refused & (paths.keys() | history.handed_over))]
+    sent = paths.keys() | history.handed_over
+    return [f"{id} was refused, and its accepted sent to the store" for id in sorted(refused & sent)]
 
 
 def _lives(history: History, paths: Paths) -> list[str]:
@@ -168,7 +171,7 @@ def _runs(history: History, paths: Paths) -> list[str]:
         if id not in paths:
             wrong.append(f"code of {id} ran, which was never accepted")
         runs.sort(key=lambda run: run.start)
-        for before, after in zip(runs, runs[1:], strict=False):
+        for before, after in pairwise(runs):
             if before.end is None or before.end > after.start:
                 wrong.append(f"code of {id} ran in {before.container} and {after.container} at the same time")
     return wrong
@@ -188,7 +191,8 @@ def _poison(history: History, paths: Paths) -> list[str]:
         id = record["activationId"]
         text = str(record["response"].get("result"))
         submitted = history.submitted.get(id)
-        if submitted and submitted.poison and not any(end in text for end in (GIVEN_UP, INTERRUPTED, NO_RESOURCES)):
+        certain = submitted is not None and submitted.poison and submitted.expect is not None
+        if certain and GIVEN_UP not in text and INTERRUPTED not in text:
             wrong.append(f"{id} is poison and ended with {text}")
         elif GIVEN_UP in text and not _died_alone(paths[id]):
             wrong.append(f"{id} was given up without having died alone: {[event.name for event in paths[id]]}")

@@ -14,7 +14,7 @@ from actors.pool import PoolSettings
 from actors.ports import ActionPort, AnswerPort, Clock, ContainerPort, Instrument, RecordPort
 from actors.result_writer import ResultWriter
 from actors.system import CallSoon, NodeSystem, OnFailure
-from messages.commands import Drain, Invoke, LogChunk, Redo, Resume
+from messages.commands import Drain, Invoke, LogChunk, NotAccepted, Redo, Resume
 from messages.events import Accepted
 from messages.record import storable
 from store.contract import DocumentLog
@@ -48,9 +48,10 @@ class Core:
         failpoint: Callable[[str, str], None] | None = None,
         unfit: Callable[[], str | None] = lambda: None,
     ) -> None:
-        hooks = JournalHooks(storable, self._refused, on_fenced, on_failed, failpoint)
+        hooks = JournalHooks(storable, self._refused, self.fenced, on_failed, failpoint)
         self.journal = Journal(log, stream, writer=writer, clock=clock, spawn=spawn, hooks=hooks, settings=journal_settings)
         self.system = NodeSystem(call_soon, clock.call_later, on_failure)
+        self._on_fenced = on_fenced
         self._answers = answers
         self._clock = clock
         self._rules = rules
@@ -119,5 +120,12 @@ class Core:
             return {"state": progress.state, "since": progress.since, "attempt": progress.attempt}
         return None
 
+    def fenced(self) -> None:
+        """Another process owns the stream: from here on no actor answers, runs or records anything."""
+        self.system.shutdown()
+        self._on_fenced()
+
     def _refused(self, event: Accepted) -> None:
         self._answers.refused(event.id, REFUSED_BY_STORE, 413)
+        if self.services is not None:
+            self.system.tell(self.services.directory.router, NotAccepted(event.id))

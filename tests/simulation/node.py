@@ -146,6 +146,8 @@ class SimNode:
 
     def _fenced(self) -> None:
         """It stops itself: its containers go, then it."""
+        if self.fenced:
+            return
         self.fenced = True
         self.ready = False
         self.world.at(self.world.rng.uniform(0, 0.05), self._gone)
@@ -153,7 +155,7 @@ class SimNode:
     def heartbeat(self, newest: int) -> None:
         """What the node's own document tells it: an epoch beyond its own is another owner's."""
         if self.alive and not self.process.paused and self.core is not None and 0 < self.core.journal.epoch < newest:
-            self._fenced()
+            self.core.fenced()
 
     def _journal_failed(self, error: StoreError) -> None:
         self.failed = True

@@ -20,7 +20,7 @@ from tests.oracle import History, Submitted, Told, journal_events
 from tests.simulation.containers import Machine, Odds, Script
 from tests.simulation.network import Network, at_once
 from tests.simulation.node import STREAM, SimNode
-from tests.simulation.world import WALL, World
+from tests.simulation.world import WALL, Stuck, World
 
 MEMORY = 1024
 LEASE = 10.0
@@ -30,6 +30,7 @@ POOL = PoolSettings(memory=MEMORY, starting=2, idle_timeout=8.0, starvation=1.0)
 
 EXPECTED: dict[str, set[int]] = {
     "success": {0}, "application error": {1}, "init fails": {2}, "hangs": {2}, "exit": {2}, "memory": {2}, "unavailable": {0, 3},
+    "poison": {3},
 }  # fmt: skip
 
 
@@ -284,7 +285,7 @@ class Simulation:
         wait = LEASE + rng.uniform(0.1, 3)
         if succeeded:
             self.world.at(wait, successor)
-            self.world.at(wait + rng.choice((rng.uniform(0, 0.05), rng.uniform(0, 3))), go_on)
+            self.world.at(wait + rng.choice((rng.uniform(0, 0.05), rng.uniform(0, 3), rng.uniform(0, 9))), go_on)
         else:
             self.world.at(rng.uniform(0, wait), go_on)
 
@@ -313,8 +314,8 @@ class Simulation:
             at = rng.uniform(0, 4)
             self.world.at(at, lambda: setattr(network, "outage", not self.calm))
             self.world.at(at + rng.choice((0.3, 3, 14)), lambda: setattr(network, "outage", False))
-        for _ in range(rng.choice((0, 2))):
-            self.world.at(rng.uniform(0.5, 8), self._compact)
+        for _ in range(rng.choice((0, 3))):
+            self.world.at(rng.uniform(0.5, 20), self._compact)
 
     def _compact(self) -> None:
         node = self._serving()
@@ -337,13 +338,15 @@ class Simulation:
         self._plan_weather()
         self._start()
         self.world.at(self.rng.uniform(2, 12), self._clear_up)
-        self.world.run(self._at_rest, self.options.limit)
-        unanswered = self.nodes[-1].answers.unanswered()
-        live = list(self.nodes[-1].core.journal.live)
-        self.nodes[-1].drain(5.0)
+        try:
+            self.world.run(self._at_rest, self.options.limit)
+        except Stuck as stuck:
+            self.world.violated(str(stuck))
+            return self._history()
         node = self.nodes[-1]
+        node.drain(5.0)
         self.world.run(lambda: node.closed, 60.0)
-        return self._history(live, unanswered)
+        return self._history()
 
     def _clear_up(self) -> None:
         self.calm = True
@@ -365,11 +368,12 @@ class Simulation:
         if not (self.calm and not self.outstanding and node.alive and node.ready and not node.draining):
             return False
         others = any(other.alive for other in self.nodes[:-1])
-        busy = node.process.paused or node.process.ready or node.core.journal.live or node.core.journal.waiting
+        process, journal = node.process, node.core.journal
+        busy = process.paused or process.ready or journal.live or journal.waiting or node.answers.unanswered()
         return not others and not busy and self.world.now > self.calm_since + 5.0
 
-    def _history(self, live: list[str], unanswered: list[str]) -> History:
-        store = self.network.store
+    def _history(self) -> History:
+        store, last = self.network.store, self.nodes[-1]
         handed: set[str] = set()
         for body in self.network.handed_over:
             for _, event in journal_events([(0, body)]):
@@ -382,14 +386,18 @@ class Simulation:
             journal=journal_events([(n, body) for (stream, n), body in self.network.documents.items() if stream == STREAM]),
             handed_over=handed,
             runs=self.machine.runs,
-            live=live,
+            live=list(last.core.journal.live) if last.core is not None else [],
             containers=[box.id for box in self.machine.boxes.values()],
-            unanswered=unanswered,
+            unanswered=last.answers.unanswered(),
             violations=self.world.violations + self._failures() + self._foreign_logs(),
         )
 
     def _failures(self) -> list[str]:
-        return [f"{node.process.name}: {name} failed at {message!r:.300}: {error!r}" for node in self.nodes for name, error, message in node.failures]
+        return [
+            f"{node.process.name}: {name} failed at {message!r:.300}: {error!r}"
+            for node in self.nodes
+            for name, error, message in node.failures
+        ]
 
     def _foreign_logs(self) -> list[str]:
         """Log lines of one activation in the record of another."""

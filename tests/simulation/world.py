@@ -14,6 +14,7 @@ import asyncio
 import contextvars
 import hashlib
 import heapq
+import inspect
 import random
 from collections.abc import Callable, Coroutine
 
@@ -128,6 +129,7 @@ class Process(asyncio.AbstractEventLoop):
         self.alive = True
         self.paused = False
         self.ready: list[Handle] = []
+        self._coroutines: set[Coroutine] = set()
         self.on_death: list[Callable[[], None]] = []
         world.processes.append(self)
 
@@ -166,6 +168,9 @@ class Process(asyncio.AbstractEventLoop):
         self.paused = False
         self.ready.clear()
         self.world.processes.remove(self)
+        for coroutine in self._coroutines:
+            if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+                coroutine.close()
         for callback in self.on_death:
             callback()
 
@@ -200,7 +205,10 @@ class Process(asyncio.AbstractEventLoop):
         return asyncio.Future(loop=self)
 
     def create_task(self, coro: Coroutine, *, name: str | None = None, context: object = None) -> asyncio.Task:
-        return asyncio.Task(coro, loop=self, name=name or "task")
+        task = asyncio.Task(coro, loop=self, name=name or "task")
+        self._coroutines.add(coro)
+        task.add_done_callback(lambda _: self._coroutines.discard(coro))
+        return task
 
     def spawn(self, coro: Coroutine) -> asyncio.Task:
         """A task; what it raises is a violation."""

@@ -11,7 +11,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,7 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from containers.cgroup import PIDS, Cgroups, find, safe
-from containers.contract import Container, ContainerError, ContainerSpec, CreateFailed, KindUnavailable, Output
+from containers.contract import Container, ContainerSpec, CreateFailed, KindUnavailable, Output
+from containers.interpreters import ask_python, node_home, own_python, version
 from containers.process_container import ProcessContainer
 from containers.template import ENVIRONMENT, Setup, Spawn, Template, TemplateError
 
@@ -55,7 +55,7 @@ class ProcessDriver:
     ) -> None:
         self.owner = safe(f"{installation}.{stream}")
         self._directory = Path(tempfile.gettempdir()) / f"rewhisk-{self.owner}"
-        self._python = python or _own_python()
+        self._python = python or own_python()
         self._node = shutil.which("node")
         self._node_version = ""
         self._network = network
@@ -228,10 +228,11 @@ class ProcessDriver:
 
         Blocks. Raises ContainerError if the Python can't be run.
         """
-        self._shown = [str(self._runtimes), *_prefixes(self._python)]
+        self._python, prefixes = ask_python(self._python)
+        self._shown = [str(self._runtimes), *prefixes]
         if self._node:
-            self._shown.append(_node_home(Path(self._node).resolve()))
-            self._node_version = _version(self._node)
+            self._shown.append(node_home(Path(self._node).resolve()))
+            self._node_version = version(self._node)
 
     async def _ready_template(self) -> Template:
         """The template, a new one if it has died. Raises ContainerError."""
@@ -312,33 +313,3 @@ def _first_uid(owner: str, uid_map: str) -> int:
     if available >= FIRST_UID + OWNERS * UIDS:
         return FIRST_UID + zlib.crc32(owner.encode()) % OWNERS * UIDS
     return max(1, min(available, 65_000) - UIDS)
-
-
-def _own_python() -> str:
-    """The interpreter that runs the node, outside its virtual environment: the node's libraries are not the actions'."""
-    return os.path.realpath(getattr(sys, "_base_executable", sys.executable) or sys.executable)
-
-
-def _prefixes(python: str) -> list[str]:
-    """Directories that the interpreter needs. Raises ContainerError if it can't be run."""
-    code = "import sys; print(sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix, sep='\\n')"
-    try:
-        done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise ContainerError(f"The Python {python} can't be run: {error}. Name another one with --python.") from error
-    return [path for path in done.stdout.split("\n") if path not in ("", "/")]
-
-
-def _node_home(node: Path) -> str:
-    """The directory tree of a Node.js installation, or the file alone where it lies among other things."""
-    home = node.parent.parent
-    return str(home) if (home / "include" / "node").is_dir() and home != Path.home() else str(node)
-
-
-def _version(program: str) -> str:
-    """What `program --version` prints, empty if it can't be run."""
-    try:
-        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip().removeprefix("v")

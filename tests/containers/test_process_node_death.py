@@ -22,7 +22,7 @@ import pytest
 
 from containers import template
 from containers.cgroup import Cgroups, find
-from containers.contract import Answer, ContainerSpec, Failure, KindUnavailable
+from containers.contract import Answer, ContainerError, ContainerSpec, Failure, KindUnavailable
 from containers.guard import descendants
 from containers.process import ProcessDriver, _first_uid
 
@@ -226,10 +226,26 @@ async def test_missing_interpreters(monkeypatch: pytest.MonkeyPatch) -> None:
             await driver.create(ContainerSpec(kind="nodejs:20", memory=256, name="t"), lambda *_: None, lambda: None)
     finally:
         await driver.close()
-    broken = ProcessDriver(secrets.token_hex(4), "invoker0", python="/nowhere/python")
-    with pytest.raises(Exception, match=r"/nowhere/python can't be run.*--python"):
-        await broken.open()
-    await broken.close()
+
+
+@pytest.mark.parametrize(
+    ("script", "complaint"),
+    [
+        (None, r"can't be run.*--python"),
+        ("echo False", r"older than 3\.9.*--python"),
+        ("echo broken >&2; exit 1", r"broken.*--python"),
+    ],
+)
+async def test_unusable_python(tmp_path: Path, script: str | None, complaint: str) -> None:
+    """A Python that can't be run, is too old or fails says so at open, with the way out."""
+    python = tmp_path / "python"
+    if script is not None:
+        python.write_text(f"#!/bin/sh\n{script}\n")
+        python.chmod(0o755)
+    driver = ProcessDriver(secrets.token_hex(4), "invoker0", python=str(python))
+    with pytest.raises(ContainerError, match=complaint):
+        await driver.open()
+    await driver.close()
 
 
 async def test_leftover_groups_are_swept() -> None:

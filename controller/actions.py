@@ -59,7 +59,6 @@ def _row(action: ActionEntity) -> dict[str, object]:
 
 async def get(api: Api, request: Request) -> Reply:
     """GET an action; parameters of its package are folded in. `code=false` leaves the code out."""
-    with_code = True
     package = None
     if request.package:
         _, package = await access.require_package(request.identity, api.entities, entity_path(request))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 
@@ -48,6 +49,9 @@ class App:
             await send_reply(send, Reply(error.status, error.text.encode(), Cors.NONE, TEXT), closing)
             return
         except ClientGone:
+            return
+        except asyncio.CancelledError:  # the server stops and waits no longer: what becomes of the invocation is not known here
+            await request.abort()
             return
         headers = self._cors.headers(reply.cors, request.headers.get(b"origin"))
         await send_reply(send, reply, [(REQUEST_ID, request.transid.encode("latin-1")), *headers])

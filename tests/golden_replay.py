@@ -316,9 +316,7 @@ def rows(group: str) -> Iterator[dict[str, Any]]:
                 yield row
 
 
-def replay(
-    host: str, port: int, group: str, skip: Iterable[str] = (), patience: float = 60.0
-) -> tuple[int, dict[str, str]]:
+def replay(host: str, port: int, group: str, skip: Iterable[str] = (), patience: float = 60.0) -> tuple[int, dict[str, str]]:
     """Play a group; how many exchanges were as recorded, and what was wrong with the others by name.
 
     Exchanges named in `skip` are not sent.

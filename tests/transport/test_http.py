@@ -109,7 +109,16 @@ async def test_unacceptable_heads_end_the_connection(head: bytes, status: int) -
         assert (await server.send("GET", "/ping")).status == 200
 
 
-@pytest.mark.parametrize("data", [b"\x00\x01\x02\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00" * 20, b"GET /\xff HTTP/1.1\r\n\r\n"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x00\x01\x02\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\x16\x03\x01\x02\x00" * 20,
+        b"GET /\xff HTTP/1.1\r\n\r\n",
+    ],
+)
 async def test_what_is_no_http_gets_400(data: bytes) -> None:
     """TLS on the plain port, binary noise, unknown versions."""
     async with serving() as server:
@@ -174,6 +183,22 @@ async def test_unknown_outcome_ends_the_connection_without_an_answer() -> None:
         with contextlib.suppress(ConnectionResetError):
             found = await server.raw(post(f"{API}/actions/echo", b"{}"))
         assert found == b""
+
+
+async def test_stop_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+    """Who still waits when the grace is over finds the connection ended, without an answer and without noise."""
+    async with serving() as server:
+        await server.put_action("echo")
+        server.invoker.hold = True
+        waiting = asyncio.create_task(server.raw(post(f"{API}/actions/echo?blocking=true", b"{}")))
+        await asyncio.sleep(0.1)
+        start = time.monotonic()
+    assert time.monotonic() - start < 3
+    found = b""
+    with contextlib.suppress(ConnectionResetError):
+        found = await waiting
+    assert found == b""
+    assert not caplog.records
 
 
 async def test_stop_answers_what_is_under_way_and_ends() -> None:

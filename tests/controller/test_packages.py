@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from store.errors import Conflict, StoreRefused
+from tests.controller.serving import API, serving
+
+
+async def test_bindings_are_refused_for_now() -> None:
+    """501 that says so, and nothing is stored; an empty binding is an ordinary package."""
+    async with serving() as server:
+        binding = {"namespace": "guest", "name": "q"}
+        assert (await server.send("PUT", f"{API}/packages/p", {"binding": binding})).status == 501
+        assert (await server.send("GET", f"{API}/packages/p")).status == 404
+        assert (await server.send("PUT", f"{API}/packages/p", {"binding": {}})).status == 200
+
+
+async def test_a_lost_race_is_409() -> None:
+    """Somebody else wrote between reading and writing."""
+    async with serving() as server:
+        await server.put_action("a")
+        for operation, method, path in (("put", "PUT", "actions/a?overwrite=true"), ("delete", "DELETE", "actions/a")):
+            server.store.faults.fail_next(f"entities.{operation}", "before", Conflict("taken"))
+            answer = await server.send(method, f"{API}/{path}", {} if method == "PUT" else None)
+            assert (answer.status, answer.error) == (409, "Concurrent modification to resource detected.")
+
+
+async def test_what_the_store_never_takes_is_413() -> None:
+    """With the store's reason."""
+    async with serving() as server:
+        server.store.faults.fail_next("entities.put", "before", StoreRefused("guest/p is too large for this store"))
+        answer = await server.send("PUT", f"{API}/packages/p", {})
+        assert (answer.status, answer.error) == (413, "guest/p is too large for this store")
+
+
+async def test_lists_keep_the_order_of_changes() -> None:
+    """Newest first, even if the clock stands still."""
+    async with serving(wall_ms=lambda: 1_700_000_000_000) as server:
+        for name in ("b", "a", "c"):
+            await server.put_action(name)
+        await server.put_action("a")
+        found = (await server.send("GET", f"{API}/actions")).json
+        assert [row["name"] for row in found] == ["a", "c", "b"]
+
+
+async def test_triggers_and_rules_are_not_there_yet() -> None:
+    """Lists are empty, making one is 501, everything else 404; foreign ones are 403."""
+    async with serving() as server:
+        for collection in ("triggers", "rules"):
+            assert (await server.send("GET", f"{API}/{collection}")).json == []
+            assert (await server.send("PUT", f"{API}/{collection}/t", {})).status == 501
+            assert (await server.send("POST", f"{API}/{collection}/t", {})).status == 404
+            assert (await server.send("PUT", f"/api/v1/namespaces/other/{collection}/t", {})).status == 403
+
+
+async def test_kinds_may_be_limited_per_namespace() -> None:
+    """403 for kinds that aren't allowed."""
+    async with serving() as server:
+        await server.store.subjects.put("guest/limits", b'{"allowedKinds":["python:3"]}', None)
+        body = {"exec": {"kind": "nodejs:20", "code": "x"}}
+        answer = await server.send("PUT", f"{API}/actions/a", body)
+        assert (answer.status, answer.error.rpartition(" ")[2]) == (403, "'nodejs:20'.")
+        body["exec"]["kind"] = "python:default"
+        assert (await server.send("PUT", f"{API}/actions/a", body)).status == 200
+
+
+async def test_api_docs_list_every_route() -> None:
+    """The swagger document is made of the table of routes."""
+    async with serving() as server:
+        found = (await server.send("GET", "/api/v1/api-docs", auth=None)).json
+        assert found["paths"]["/namespaces/{namespace}/actions/{name}"].keys() == {"get", "put", "delete", "post"}
+        assert all(method["summary"] for path in found["paths"].values() for method in path.values())

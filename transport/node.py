@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 import uuid
@@ -37,6 +38,9 @@ STALLED = "The node's store has not answered for {seconds:.0f} s."
 FENCED = "Another process owns this node's journal."
 FREE_FOR = 0.02
 """Seconds between looks whether a draining node is empty."""
+
+FLUSH = 5.0
+"""Seconds that a store which does not answer may keep a node from ending: only events that cost a repeat wait then."""
 
 log = structlog.get_logger("node")
 
@@ -80,13 +84,13 @@ class Node:
         """
         store = self._opened()
         clean = self._data_dir.died is None
-        noted = [] if clean else read_note(self._note_path)
+        noted = read_note(self._note_path)
         driver = self._driver
         assert driver is not None
         core = self._core = self._make_core(store)
         await core.open(clean=clean, address=url)
         await driver.leftovers(lambda container: True)
-        self._note = self._new_note()
+        self._note = Note(self._note_path, (each for each in noted if each.activation_id in core.journal.live))
         self._host = self._make_host(driver, core, api_host)
         ahead = self._clock.monotonic() + (0.0 if clean else self.settings.run_ahead_after)
         actions = Actions(store.entities, store.subjects, self._spawn)
@@ -106,10 +110,6 @@ class Node:
     @property
     def _note_path(self) -> Path:
         return self._data_dir.path / f"note-{self._stream}.map"
-
-    def _new_note(self) -> Note:
-        self._note_path.unlink(missing_ok=True)
-        return Note(self._note_path)
 
     async def open_driver(self) -> None:
         """Make the container driver. Raises ContainerError."""
@@ -227,6 +227,7 @@ class Node:
             self._end(str(error))
         elif error is not None:
             log.error("task failed", exc_info=error)
+            self._end(f"internal failure: {error!r}")
 
     def age(self) -> float:
         """Seconds since the start."""
@@ -302,7 +303,9 @@ class Node:
         elif self._driver is not None:
             await self._driver.close()
         if self._core is not None and not self.failed.done():
-            await self._core.journal.close()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH):
+                    await self._core.journal.close()
         for task in list(self._tasks):
             task.cancel()
         if self._store is not None:

@@ -33,7 +33,7 @@ class Streams:
         self._numbers = [duplicate(1), duplicate(2)]
         for stream, errors in ((sys.stdout, "strict"), (sys.stderr, "backslashreplace")):
             stream.reconfigure(encoding="utf-8", errors=errors)
-        sys.stdout.reconfigure(line_buffering=False)
+        sys.stdout.reconfigure(line_buffering=True)
         self._objects = [sys.stdout, sys.stderr]
 
     def finish(self) -> None:

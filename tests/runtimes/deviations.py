@@ -87,6 +87,7 @@ NOT_HERE: dict[Key, str] = {
     ("nodejs", "init-concurrent-zip"): "recorded as varying: which of two comes first; init-concurrent has the sure order",
 }
 
+_LINES = "lines leave the process as they are printed, so that a timeout or a crash loses none and each has its own time"
 _PYTHON: dict[str, Deviation] = {
     "container-env": Deviation(
         "the environment is not cut at a second `=`",
@@ -98,7 +99,7 @@ _PYTHON: dict[str, Deviation] = {
     ),
     "docker-stop-10": Deviation(_TERM, ending=dead(-15)),
     "exit-3": Deviation(_ENDS, runs={1: GONE, 2: GONE}, ending=dead(3)),
-    "exit-hard": Deviation(_ENDS, runs={0: CLOSED, 1: GONE}, ending=dead(3)),
+    "exit-hard": Deviation(_ENDS, runs={0: unanswered("closed without an answer", "last words\n"), 1: GONE}, ending=dead(3)),
     "exit-then-init": Deviation(_ENDS, runs={0: CLOSED, 1: GONE, 2: GONE}, ending=dead(3)),
     "http-bom": Deviation(_BAD_BODY, runs={0: UNREADABLE, 1: HELLO}),
     "http-get-run": Deviation(_BAD_BODY, runs={0: UNREADABLE, 1: HELLO}),
@@ -153,13 +154,16 @@ _PYTHON: dict[str, Deviation] = {
     "run-client-hangs-up": Deviation(
         _ONE,
         runs={
+            0: unanswered("client hung up after 500 ms", "start first\n"),
             1: refused(403, BUSY),
-            2: {"waited_ms": 1500, "stdout": f"start first\nend first\n{END}", "stderr": END},
+            2: {"waited_ms": 1500, "stdout": f"end first\n{END}", "stderr": END},
             3: ran({"id": "third"}, out="start third\nend third\n"),
         },
     ),
     "run-empty-body": Deviation(_BAD_BODY, runs={0: UNREADABLE, 1: HELLO}),
-    "run-endless": Deviation(_ONE, runs={1: refused(403, BUSY)}),
+    "run-endless": Deviation(
+        _ONE, runs={0: unanswered("no answer within 2500 ms, connection still open", "spinning\n"), 1: refused(403, BUSY)}
+    ),
     "run-env-field-names": Deviation(
         _CONTEXT,
         runs=dict.fromkeys(
@@ -174,7 +178,13 @@ _PYTHON: dict[str, Deviation] = {
     "run-two-at-once": Deviation(_ONE, runs={0: A_FIRST, 1: C_NEXT}),
     "run-two-at-once-allow-concurrent": Deviation(_ONE, runs={0: A_FIRST, 1: C_NEXT}),
     "signal-sigterm": Deviation(_TERM, ending=dead(-15)),
-    "signal-sigterm-while-running": Deviation(_TERM, ending=dead(-15)),
+    "signal-sigterm-while-running": Deviation(
+        _TERM, runs={0: {"background": "started", "stdout": "start A\n"}}, ending=dead(-15)
+    ),
+    "init-logs": Deviation(
+        _LINES, init={"status": 200, "body": '{"ok":true}', "stdout": "loading\n", "stderr": "loading err\n"}, runs={0: HELLO}
+    ),
+    "out-after-return-unflushed": Deviation(_LINES, runs={1: {"waited_ms": 500, "stdout": "late, no flush\n"}, 2: ran({})}),
 }
 
 _UNREAD = refused(500, "Bad request.")

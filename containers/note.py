@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec import Struct
@@ -29,14 +30,23 @@ class Noted(Struct, frozen=True):
 
 
 class Note:
-    """The running part of the note. Raises OSError if the file can't be made."""
+    """The running part of the note. Raises OSError if the file can't be made.
 
-    def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        os.ftruncate(self._fd, SLOT * SLOTS)
+    `earlier`: what an earlier process had noted and is still unfinished. It stays evidence until its end is in the journal: this
+    process may die before it has run it again. The file is replaced at once, so no moment is without that evidence.
+    """
+
+    def __init__(self, path: Path, earlier: Iterable[Noted] = ()) -> None:
+        new = path.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        self._fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.posix_fallocate(self._fd, 0, SLOT * SLOTS)  # a hole that a full disk can't fill would end the process (SIGBUS)
         self._map = mmap.mmap(self._fd, SLOT * SLOTS)
         self._free = list(range(SLOTS - 1, -1, -1))
         self._slots: dict[str, int] = {}
+        for noted in earlier:
+            self.running(noted.activation_id, noted.container)
+        new.replace(path)
 
     def __repr__(self) -> str:
         return f"<Note {len(self._slots)} running>"

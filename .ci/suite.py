@@ -23,8 +23,13 @@ NEEDS = {
 """Marker of the tests → program they need, what it is, how to have it."""
 
 
+LONGEST_TEST = 300
+"""Seconds after which a test hangs: the run ends and shows where every thread stands."""
+
+
 def pytest(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "pytest", "-q", "--durations=5", "-p", "no:cacheprovider", *arguments]
+    limits = ["-o", f"faulthandler_timeout={LONGEST_TEST}", "-o", "faulthandler_exit_on_timeout=true"]
+    return [sys.executable, "-m", "pytest", "-q", "--durations=5", "-p", "no:cacheprovider", *limits, *arguments]
 
 
 def missing() -> dict[str, tuple[str, str]]:

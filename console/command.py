@@ -19,7 +19,8 @@ def help_text(text: str, *examples: str) -> str:
     """The help of a command: what it does, examples, exit codes."""
     shown = "\n".join(f"  ./run.py {example}" for example in examples)
     title = "Examples:" if len(examples) > 1 else "Example:"
-    return f"{text}\n\n\b\n{title}\n{shown}\n\n\b\nExit codes: {EXIT_CODES}"
+    gap = "\n \n"  # the renderer would drop a line that is quite empty
+    return f"{text}\n\n\b{gap}{title}\n{shown}{gap}Exit codes: {EXIT_CODES}"
 
 
 def where(function: Function) -> Function:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import time
-import uuid
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -288,7 +288,7 @@ class Node:
             return 0
         self._core.drain()
         until = self._clock.monotonic() + timeout
-        while self._core.journal.live and self._clock.monotonic() < until and not self.failed.done():
+        while self._core.journal.live and self._clock.monotonic() < until and not self.failed.done():  # noqa: ASYNC110 - has no event
             await asyncio.sleep(FREE_FOR)
         return len(self._core.journal.live)
 
@@ -314,6 +314,6 @@ class Node:
             self._note.close()
 
 
-def new_activation_id() -> str:
-    """32 lower-case hex digits: a random UUID without dashes, as upstream."""
-    return uuid.uuid4().hex
+def new_id() -> str:
+    """32 lower-case hex digits: the form of activation ids, and one that transaction ids may have."""
+    return os.urandom(16).hex()

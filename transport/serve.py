@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import secrets
 import shutil
 import signal
 import socket
-import string
 import sys
 from collections.abc import Sequence
 from typing import Protocol
@@ -33,7 +31,7 @@ from store.retention import Retention
 from store.secret_files import ADMIN_KEY, GUEST_AUTH, keep_secret, read_secret, write_secret
 from transport.clock import LoopClock
 from transport.http import Server
-from transport.node import Node, new_activation_id
+from transport.node import Node, new_id
 
 log = structlog.get_logger("node")
 
@@ -44,8 +42,6 @@ DISK_EVERY = 1.0
 SWITCH_INTERVAL = 0.0005
 """Seconds after which a thread that waits for the interpreter gets it. Python's 5 ms would be added to each journal write
 while the loop is busy: the store's thread comes back from the disk and has to wait for it."""
-
-_LETTERS = string.ascii_letters + string.digits
 
 
 class Screen(Protocol):
@@ -166,8 +162,8 @@ class _Serving:
             manifest=manifest,
             wall_ms=clock.wall_ms,
             monotonic=clock.monotonic,
-            new_activation_id=new_activation_id,
-            new_transid=lambda: "".join(secrets.choice(_LETTERS) for _ in range(32)),
+            new_activation_id=new_id,
+            new_transid=new_id,
             limits=limits,
             cors=self.settings.cors,
             loopback=_is_loopback(self.settings.host),

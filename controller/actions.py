@@ -40,8 +40,7 @@ async def _listed(api: Api, request: Request, path: str) -> Reply:
     if page.count:
         count = max(0, await api.entities.count(COLLECTION, path) - page.skip)
         return Reply(200, b'{"actions":%d}' % count)
-    found = await api.entities.list(ActionEntity, path, limit=page.limit, skip=page.skip)
-    return Reply(200, encode([_row(action) for action in found]))
+    return Reply(200, encode(await api.entities.rows(ActionEntity, path, _row, limit=page.limit, skip=page.skip)))
 
 
 def _row(action: ActionEntity) -> dict[str, object]:

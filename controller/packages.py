@@ -44,13 +44,16 @@ async def get(api: Api, request: Request) -> Reply:
     if access.owns(request.identity, request.namespace) and await api.deps.entities.get(doc_id) is None:
         raise errors.missing_named(doc_id)
     _, package = await access.require_package(request.identity, api.entities, doc_id)
-    members = await api.entities.list(ActionEntity, doc_id)
     shown: dict[str, list[dict[str, object]]] = {"actions": [], "feeds": []}
-    for action in members:
-        is_feed = any(pair.key == "feed" for pair in action.annotations)
-        row: dict[str, object] = {"name": action.name, "version": action.version, "annotations": action.annotations}
-        shown["feeds" if is_feed else "actions"].append(row)
+    for collection, row in await api.entities.rows(ActionEntity, doc_id, _member):
+        shown[collection].append(row)
     return Reply(200, encode({**structs.asdict(package), **shown}))
+
+
+def _member(action: ActionEntity) -> tuple[str, dict[str, object]]:
+    """Where an action is shown, and how: one with the annotation `feed` is a feed."""
+    row: dict[str, object] = {"name": action.name, "version": action.version, "annotations": action.annotations}
+    return "feeds" if any(pair.key == "feed" for pair in action.annotations) else "actions", row
 
 
 async def put(api: Api, request: Request) -> Reply:
@@ -89,11 +92,11 @@ async def delete(api: Api, request: Request) -> Reply:
     access.require_own(request.identity, doc_id)
     force = request.query.flag("force")
     revision, package = await api.entities.load(doc_id, PackageEntity)
-    members = await api.entities.list(ActionEntity, doc_id)
+    members = await api.entities.rows(ActionEntity, doc_id, lambda action: action.name)
     if members and not force:
         raise errors.package_not_empty(len(members))
-    for action in members:
-        action_id = f"{action.namespace}/{action.name}"
+    for name in members:
+        action_id = f"{doc_id}/{name}"
         found = await api.entities.find(action_id, ActionEntity)
         if found is not None:
             await api.entities.delete(action_id, found[0])

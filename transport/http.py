@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Any
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -24,6 +26,7 @@ MAX_CONNECTIONS = 8192
 """Upstream's limit (openwhisk-controller.md 1.2)."""
 HEAD_TIMEOUT = 30.0
 """Seconds for a request's head to arrive, from its first byte."""
+_OFFER = frozenset({b"connection", b"upgrade", b"http2-settings"})
 IDLE_TIMEOUT = 70
 """Seconds that a connection may be idle (upstream's)."""
 
@@ -31,6 +34,7 @@ IDLE_TIMEOUT = 70
 class Protocol(HttpToolsProtocol):
     """One connection. Heads that are too long, have too many headers or come too slowly end it with a plain text answer."""
 
+    _data = b""
     _head_size = 0
     _in_head = False
     _refusal: tuple[int, str] | None = None
@@ -50,7 +54,9 @@ class Protocol(HttpToolsProtocol):
         """See asyncio.Protocol. What comes after the connection was refused is not looked at."""
         if self.parser is None or self.transport.is_closing():
             return
+        self._data = data
         super().data_received(data)
+        self._data = b""
         if self._in_head and self._head_timer is None and not self.transport.is_closing():
             self._head_timer = self.loop.call_later(HEAD_TIMEOUT, self._head_late)
 
@@ -78,7 +84,33 @@ class Protocol(HttpToolsProtocol):
         """See httptools."""
         self._in_head = False
         self._stop_head_timer()
-        super().on_headers_complete()
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """See httptools."""
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Called while HttpParserUpgrade is handled, which says how far the parser came."""
+        stopped = sys.exc_info()[1]
+        self._without_upgrade(stopped.args[0] if stopped is not None else len(self._data))
+
+    def _without_upgrade(self, offset: int) -> None:
+        """Take the request again as if it hadn't offered another protocol.
+
+        The parser drops the body of one that does, and clients offer h2c with every request (curl --http2, Java).
+        """
+        method, rest = self.parser.get_method(), self._data[offset:]
+        if method == b"CONNECT":
+            self._refusal = (405, "CONNECT is not supported")
+            self.send_400_response("")
+            return
+        kept = [(name, value) for name, value in self.headers if name not in _OFFER]
+        head = b"".join(b"%b: %b\r\n" % header for header in [*kept, (b"connection", b"close")])
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"%b %b HTTP/1.1\r\n%b\r\n%b" % (method, self.url, head, rest))
 
     def _grown(self, size: int) -> None:
         self._head_size += size

@@ -41,6 +41,35 @@ async def test_lists_keep_the_order_of_changes() -> None:
         assert [row["name"] for row in found] == ["a", "c", "b"]
 
 
+async def test_long_lists_are_whole() -> None:
+    """However many parts the store is asked for: every limit and skip gives the same rows."""
+    async with serving() as server:
+        names = [f"a{n}" for n in range(45)]
+        await server.send("PUT", f"{API}/packages/p", {})
+        for name in names:
+            await server.put_action(f"p/{name}")
+        newest = names[::-1]
+        for limit, skip in ((0, 0), (20, 0), (21, 0), (40, 1), (200, 44), (1, 44), (5, 45)):
+            found = (await server.send("GET", f"{API}/actions/p/?limit={limit}&skip={skip}")).json
+            assert [row["name"] for row in found] == newest[skip : skip + (limit or 200)]
+        assert len((await server.send("GET", f"{API}/packages/p")).json["actions"]) == 45
+        assert (await server.send("DELETE", f"{API}/packages/p?force=true")).status == 200
+        assert (await server.send("GET", f"{API}/actions?count=true")).json == {"actions": 0}
+
+
+async def test_deep_parameters_come_back() -> None:
+    """The deepest value that is taken can be stored, read, listed, and is an argument."""
+    async with serving() as server:
+        deep = b"[" * 490 + b"]" * 490
+        body = b'{"exec":{"kind":"nodejs:20","code":"x"},"parameters":[{"key":"d","value":' + deep + b"}]}"
+        assert (await server.send("PUT", f"{API}/actions/a", body)).status == 200
+        for query in ("", "?code=false"):
+            assert deep in (await server.send("GET", f"{API}/actions/a{query}")).body
+        assert (await server.send("GET", f"{API}/actions")).status == 200
+        assert (await server.send("POST", f"{API}/actions/a", {"x": 1})).status == 202
+        assert deep in bytes(server.invoker.seen[0][0].content)
+
+
 async def test_triggers_and_rules_are_not_there_yet() -> None:
     """Lists are empty, making one is 501, everything else 404; foreign ones are 403."""
     async with serving() as server:

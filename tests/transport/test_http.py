@@ -127,7 +127,7 @@ async def test_what_is_no_http_gets_400(data: bytes) -> None:
 
 
 async def test_an_upgrade_is_not_followed() -> None:
-    """A WebSocket handshake is an ordinary request."""
+    """A WebSocket handshake is an ordinary request, and an offer of HTTP/2 doesn't cost the body."""
     async with serving() as server:
         head = b"GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
         reader, writer = await server.connect()
@@ -135,6 +135,11 @@ async def test_an_upgrade_is_not_followed() -> None:
         async with asyncio.timeout(5):
             assert b"200" in await reader.readline()
         writer.close()
+        await server.put_action("echo")
+        offer = "Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+        answer = parsed(await server.raw(post(f"{API}/actions/echo?blocking=true&result=true", b'{"a":1}', offer)))
+        assert (answer.status, answer.json) == (200, {"a": 1})
+        assert parsed(await server.raw(b"CONNECT localhost:1 HTTP/1.1\r\nHost: localhost\r\n\r\n")).status == 405
 
 
 @pytest.mark.parametrize("length", [8150, 8300, 60_000])

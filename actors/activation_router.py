@@ -32,6 +32,7 @@ from messages.commands import (
     Gone,
     Invoke,
     Job,
+    LogsForget,
     LogsReset,
     Lost,
     NotAccepted,
@@ -48,11 +49,18 @@ from messages.commands import (
     Up,
 )  # fmt: skip
 from messages.events import Accepted
+from messages.lifecycle import Stage
 from messages.wire import ActivationMessage, decode_message, encode
+from store.errors import StoreRefused
 
 DRAINING = "The node is draining: it accepts no new work."
 FULL = "The node has as much unfinished work as it may hold."
+UNSTORABLE = "The invocation can't be stored: {error}"
 STALLED = "The node's store does not answer: nothing can be accepted."
+
+
+UNENDED = (Stage.ACCEPTED, Stage.STARTED)
+"""Stages of an activation whose end nobody has journaled."""
 
 
 class Route(Enum):
@@ -69,7 +77,7 @@ class Route(Enum):
 
 ROUTE: dict[Route, dict[str, Route]] = {
     Route.ARRIVED: {"journal": Route.ACCEPTING, "resume": Route.FETCHING},
-    Route.ACCEPTING: {"durable": Route.FETCHING, "completed": Route.OVER},
+    Route.ACCEPTING: {"durable": Route.FETCHING},
     Route.FETCHING: {"fetched": Route.QUEUED, "fail": Route.ENDING, "completed": Route.OVER},
     Route.QUEUED: {"place": Route.PLACED, "fail": Route.ENDING, "completed": Route.OVER},
     Route.PLACED: {"return": Route.QUEUED, "fail": Route.ENDING, "completed": Route.OVER},
@@ -103,12 +111,12 @@ class ActivationRouter(NodeActor):
         self.pool = Pool(pool, services.last_cid)
         services.pool_view = lambda: self.pool.overview(services.clock.monotonic())
         self.routed: dict[str, Routed] = {}
-        self.ended: dict[str, float] = {}
         self.proxies: dict[int, ActorAddress] = {}
         self.wakeup_at: float | None = None
-        self.draining = False
         self.abandoned: set[ActorAddress] = set()
         """Proxies of an instance of this router that failed; nothing is placed until they are gone."""
+        self.inherited: set[int] = set()
+        """Containers whose proxies had failed before that; nor until these are gone."""
 
     def __repr__(self) -> str:
         return f"<ActivationRouter {len(self.routed)} live {self.pool!r}>"
@@ -122,7 +130,12 @@ class ActivationRouter(NodeActor):
             if self.routed[activation_id].state is not Route.ACCEPTING:
                 self.services.answers.accepted(activation_id)
             return
-        if activation_id in self.ended:
+        stage = self.services.journal.stage(activation_id)
+        if stage in UNENDED:  # accepted before this router was restarted
+            if activation_id in self.services.journal.live:
+                self.services.answers.accepted(activation_id)
+            return
+        if stage is not Stage.UNKNOWN or activation_id in self.services.ended:
             self.send(self.services.directory.writer, Repeated(message.message))
             return
         without_key = msgspec.structs.replace(message.message, user=msgspec.structs.replace(message.message.user, authkey={}))
@@ -131,15 +144,18 @@ class ActivationRouter(NodeActor):
         if refusal is not None:
             self.services.answers.refused(activation_id, *refusal)
             return
-        routed = self._enter(Routed(message.message, message.action))
-        self._step(routed, "journal")
         event = Accepted(activation_id, Raw(body), self.services.clock.wall_ms(), message.topic, message.offset)
-        self.services.journal.append(event, self.told(AcceptedDurable(activation_id)))
+        try:
+            self.services.journal.append(event, self.told(AcceptedDurable(activation_id)))
+        except StoreRefused as error:
+            self.services.answers.refused(activation_id, UNSTORABLE.format(error=error), 400)
+            return
+        self._step(self._enter(Routed(message.message, message.action)), "journal")
 
     def _refusal(self, size: int) -> tuple[str, int] | None:
         """The reason and HTTP status, or None."""
         rules = self.services.rules
-        if self.draining:
+        if self.services.draining:
             return DRAINING, 503
         if len(self.services.journal.live) >= rules.live_bound:
             return FULL, 503
@@ -237,7 +253,7 @@ class ActivationRouter(NodeActor):
     # Carrying out the plan ----------------------------------------------------------------------------------------
 
     def _plan(self) -> None:
-        if self.abandoned:
+        if self.abandoned or self.inherited:
             return
         now = self.services.clock.monotonic()
         for decision in self.pool.plan(now):
@@ -293,17 +309,23 @@ class ActivationRouter(NodeActor):
 
     def on_up(self, message: Up) -> None:
         """A container is created."""
+        if message.cid not in self.proxies:
+            return
         self.pool.up(message.cid, self.services.clock.monotonic())
         self.services.instrument("up", {"cid": message.cid, "container": message.container, "stages": message.stages})
         self._plan()
 
     def on_ready(self, message: Ready) -> None:
         """A container is initialised."""
+        if message.cid not in self.proxies:
+            return
         self.pool.initialized(message.cid)
         self._plan()
 
     def on_start_failed(self, message: StartFailed) -> None:
         """End the jobs that can't have a container; others wait for the next try."""
+        if message.cid not in self.proxies:
+            return
         waiting = self.pool.waiting_for(message.cid)
         self.pool.lost(message.cid)
         self._gone(message.cid)
@@ -318,6 +340,8 @@ class ActivationRouter(NodeActor):
 
     def on_free(self, message: Free) -> None:
         """A run is over, its container healthy."""
+        if message.cid not in self.proxies:
+            return
         now = self.services.clock.monotonic()
         self.pool.free(message.cid, message.activation_id, message.run_ms, message.init_ms, now)
         self._plan()
@@ -329,6 +353,8 @@ class ActivationRouter(NodeActor):
 
     def on_returned(self, message: Returned) -> None:
         """Its code did not run: place it again, unless that has happened too often."""
+        if message.cid not in self.proxies:
+            return
         self.pool.release(message.cid, message.job.activation_id)
         self._again(message.job.activation_id)
         self._plan()
@@ -346,6 +372,8 @@ class ActivationRouter(NodeActor):
 
     def on_lost(self, message: Lost) -> None:
         """A container takes no more work."""
+        if message.cid not in self.proxies:
+            return
         self.pool.lost(message.cid)
         self._plan()
 
@@ -377,16 +405,17 @@ class ActivationRouter(NodeActor):
         """It has ended: what is left of it is the id, to know a duplicate by."""
         routed = self.routed.pop(message.activation_id, None)
         self.services.board.pop(message.activation_id, None)
-        now = self.services.clock.monotonic()
-        self.ended[message.activation_id] = now
-        while self.ended and next(iter(self.ended.values())) < now - self.services.rules.remember:
-            del self.ended[next(iter(self.ended))]
+        now, ended = self.services.clock.monotonic(), self.services.ended
+        ended[message.activation_id] = now
+        while ended and next(iter(ended.values())) < now - self.services.rules.remember:
+            del ended[next(iter(ended))]
         if routed is not None:
+            self.pool.cancel(message.activation_id)
             self._step(routed, "completed")
 
     def on_drain(self, message: Drain) -> None:
         """Accept nothing more; what is live goes on."""
-        self.draining = True
+        self.services.draining = True
 
     # Supervision --------------------------------------------------------------------------------------------------
 
@@ -400,6 +429,7 @@ class ActivationRouter(NodeActor):
         if cid is None:
             return
         del self.proxies[cid]
+        self.services.orphans.add(cid)
         jobs = self.pool.lost(cid)
 
         def removed(_: object) -> None:
@@ -408,30 +438,60 @@ class ActivationRouter(NodeActor):
         self.services.containers.remove(cid, removed)
 
     def on_orphaned(self, message: Orphaned) -> None:
-        """The failed proxy's container is gone."""
-        self.pool.gone(message.cid)
+        """The failed proxy's container is gone; what had not ended in it is placed again, if it may run again."""
+        self.services.orphans.discard(message.cid)
+        self.send(self.services.directory.reader, LogsForget(message.cid))
+        if message.cid in self.inherited:
+            self.inherited.discard(message.cid)
+            self._resume_all()
+            return
         for activation_id in message.jobs:
             self.pool.release(message.cid, activation_id)
-            self._again(activation_id)
+        self.pool.gone(message.cid)
+        for activation_id in message.jobs:
+            self._orphan(activation_id)
         self._plan()
+
+    def _orphan(self, activation_id: str) -> None:
+        stage, routed = self.services.journal.stage(activation_id), self.routed.get(activation_id)
+        if routed is None or stage not in UNENDED:
+            return
+        if stage is Stage.STARTED:
+            routed.starts += 1
+            if routed.action is not None and routed.action.replay == "never":
+                self._fail(routed, 3, endings.INTERRUPTED)
+                return
+        self._again(activation_id)
 
     def on_restarted(self, message: Restarted) -> None:
         """A bug ended the instance before: what the journal has unfinished is taken up again."""
-        self.abandoned = set(message.children)
+        failed = message.message
+        if isinstance(failed, Invoke) and self.services.journal.stage(failed.activation_id) is Stage.UNKNOWN:
+            self.services.answers.refused(failed.activation_id, endings.NOT_RUN, 503)
+        self.abandoned, self.inherited = set(message.children), set(self.services.orphans)
         for proxy in message.children:
             self.send(proxy, Abandon())
         self._resume_all()
 
     def _resume_all(self) -> None:
         """Once nothing of the instance before runs any more."""
-        if not self.abandoned:
+        if not self.abandoned and not self.inherited:
             for activation_id in list(self.services.journal.live):
                 self._resume_live(activation_id)
+            self._plan()
 
     def _resume_live(self, activation_id: str) -> None:
-        live = self.services.journal.live.get(activation_id)
-        if live is not None and live.finished is None and activation_id not in self.routed:
-            self.on_resume(Resume(decode_message(live.message), live.counted, live.starts, live.alone))
+        live, stage = self.services.journal.live.get(activation_id), self.services.journal.stage(activation_id)
+        if live is None or stage not in UNENDED or activation_id in self.routed:
+            return
+        message, starts = decode_message(live.message), max(live.starts, int(stage is Stage.STARTED))
+        if starts and live.replay == "never":
+            now = self.services.clock.wall_ms()
+            interrupted = endings.failed(message, None, 3, endings.INTERRUPTED, now, starts)
+            self.send(self.services.directory.writer, Ended(message, interrupted, []))
+        else:
+            alone = live.counted + 1 >= self.services.rules.alone_from
+            self.on_resume(Resume(message, live.counted, starts, alone))
 
     def _step(self, routed: Routed, event: str) -> None:
         routed.state = step(ROUTE, "activation", routed.message.activation_id, routed.state, event)

@@ -83,6 +83,12 @@ class Services:
     """Monotonic seconds before which every `started` is a barrier: the minute after an unclean start."""
     directory: Directory = field(default_factory=Directory)
     board: dict[str, Progress] = field(default_factory=dict)
+    ended: dict[str, float] = field(default_factory=dict)
+    """Activations that ended here not long ago, to know a duplicate by, and when (monotonic seconds)."""
+    orphans: set[int] = field(default_factory=set)
+    """Containers whose proxies failed, until they are gone."""
+    draining: bool = False
+    """Nothing more is accepted."""
     last_cid: int = 0
     """Highest container number given out in this process."""
     pool_view: Callable[[], dict[str, object]] = dict

@@ -17,9 +17,9 @@ from typing import ClassVar
 
 from thespian.actors import ActorExitRequest
 
+from actors import endings
 from actors.base import NodeActor, Services, step
 from containers import outcome, payload
-from containers.logs import ISSUE
 from messages.commands import (
     Abandon,
     Called,
@@ -333,7 +333,7 @@ class ContainerProxy(NodeActor):
         """The log reader lost what it held: runs that wait for it end with what the record says about that."""
         for activation_id, run in list(self.runs.items()):
             if run.phase is Phase.COLLECTING:
-                lost = Logs(self.cid, activation_id, [ISSUE], False)
+                lost = Logs(self.cid, activation_id, endings.logs_lost(self.services.clock.wall_ms()), False)
                 self.send(self.services.directory.writer, lost)
                 self.on_logs(lost)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET
 
+from containers.logs import ISSUE, log_line, log_time
 from messages.action import Executable
 from messages.events import Finished
 from messages.record import fallback
@@ -14,6 +15,11 @@ NO_RESOURCES = "Failed to provision resources to run the action."
 NOT_RUN = "The platform failed while it handled this activation."
 INTERRUPTED = "The activation was interrupted by a crash of the node after its code had started, and may not be run again."
 GIVEN_UP = "The activation was given up: the node crashed {attempts} times while it ran, the last time with nothing beside it."
+
+
+def logs_lost(now_ms: int) -> list[str]:
+    """The logs of an activation whose own were lost: one line that says so."""
+    return [log_line(log_time(now_ms * 1_000_000), "stderr", ISSUE)]
 
 
 def too_old(age_ms: int, limit_s: float) -> str:

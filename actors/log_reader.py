@@ -81,12 +81,13 @@ class LogReader(NodeActor):
             self.closing -= 1
         now = log_time(self.services.clock.wall_ms() * 1_000_000)
         collected = self._demux(end.cid).collect(end.activation_id, now)
-        limit = run.limit if run is not None else 0
+        limit = run.limit if run is not None else MB  # begun with a reader before this one, whose lines are lost
         lines = collected.lines + notes_for(collected, sentinels=True, developer_error=end.failed, limit=limit, time=now)
         intact = collected.complete and not collected.truncated
         logs = Logs(end.cid, end.activation_id, lines, intact)
         self.send(self.services.directory.writer, logs)
-        self.send(end.proxy, logs)
+        if end.proxy is not None:
+            self.send(end.proxy, logs)
 
     def _demux(self, cid: int) -> LogDemux:
         demux = self.demuxes.get(cid)
@@ -114,9 +115,9 @@ class LogReader(NodeActor):
 
     def on_forget(self, message: LogsForget) -> None:
         """The container is gone."""
-        for run in list(self.runs.pop(message.cid, {}).values()):
-            if run.end is not None:
-                self._close(run.end)
+        for activation_id, run in list(self.runs.get(message.cid, {}).items()):
+            self._close(run.end or LogsEnd(message.cid, activation_id, False, False, None))
+        self.runs.pop(message.cid, None)
         self.demuxes.pop(message.cid, None)
 
     def on_restarted(self, message: Restarted) -> None:

@@ -62,6 +62,9 @@ class JournalPort(Protocol):
     def append(self, event: AnyEvent, done: Callable[[], None] | None = None, *, lazy: bool = False) -> None:
         """Journal an event; `done` is called when it is durable. `lazy`: losing it costs only a repeat."""
 
+    def stage(self, activation_id: str) -> Stage:
+        """How far the activation is with all that was appended, durable or not; UNKNOWN too once it is over."""
+
     def stalled(self) -> float:
         """Seconds for which the write under way has had no certain answer; 0 without one."""
 

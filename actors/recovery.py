@@ -1,7 +1,8 @@
 """What a new process makes of the work that an earlier one left: a pure decision per activation, in order of acceptance.
 
 An attempt counts when the code had been started and the process died without drain (the journal's fold counts, from
-`started` events and claims). In run-ahead a `started` may not have reached the journal: then the note is the evidence.
+`started` events and claims). In run-ahead a `started` may not have reached the journal: then the note is the evidence, until
+the activation is over. A process that drained had written all it knew: what only the note tells is of one that did not.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from messages.wire import decode_message
 
 
 def resume(
-    live: Iterable[Live], noted: Container[str], *, clean: bool, alone_from: int, now_ms: int
+    live: Iterable[Live], noted: Container[str], *, alone_from: int, now_ms: int
 ) -> list[Redo | Resume | Ended]:
     """The commands that bring each live activation to its end. `noted`: ids that the note says were mid-run."""
-    return [_one(each, noted, clean, alone_from, now_ms) for each in live]
+    return [_one(each, noted, alone_from, now_ms) for each in live]
 
 
-def _one(live: Live, noted: Container[str], clean: bool, alone_from: int, now_ms: int) -> Redo | Resume | Ended:
+def _one(live: Live, noted: Container[str], alone_from: int, now_ms: int) -> Redo | Resume | Ended:
     message = decode_message(live.message)
     if live.finished is not None:
         return Redo(message, live.finished, live.stage is Stage.RECORDED, live.stage is Stage.ACKED)
@@ -32,5 +33,5 @@ def _one(live: Live, noted: Container[str], clean: bool, alone_from: int, now_ms
         error = endings.GIVEN_UP.format(attempts=live.counted)
         return Ended(message, endings.failed(message, None, 3, error, now_ms, live.starts), [])
     unjournaled = int(live.stage is Stage.ACCEPTED and message.activation_id in noted)
-    counted = live.counted + (unjournaled and not clean)
+    counted = live.counted + unjournaled
     return Resume(message, counted, live.starts + unjournaled, alone=counted + 1 >= alone_from)

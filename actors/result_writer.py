@@ -15,7 +15,6 @@ from msgspec import UNSET
 from actors import endings
 from actors.base import NodeActor, Services, step
 from actors.system import Restarted
-from containers.logs import ISSUE
 from messages.commands import Completed, Ended, FinishedDurable, Logs, LookedUp, RecordWritten, Redo, Repeated
 from messages.events import Acked, Finished, Recorded
 from messages.lifecycle import Stage
@@ -66,7 +65,7 @@ class ResultWriter(NodeActor):
 
     def on_ended(self, message: Ended) -> None:
         """Journal it first. A second end of the same activation is a bug somewhere: the first one counts."""
-        if message.finished.id in self.endings:
+        if self.services.journal.stage(message.finished.id) not in (Stage.ACCEPTED, Stage.STARTED):
             self.services.instrument("ended twice", {"activation_id": message.finished.id})
             return
         finished = storable(message.finished)
@@ -79,7 +78,7 @@ class ResultWriter(NodeActor):
             self._ack(message.finished.id)
             return
         limits = message.finished.limits
-        logs = [ISSUE] if limits is not UNSET and limits.logs else []
+        logs = endings.logs_lost(self.services.clock.wall_ms()) if limits is not UNSET and limits.logs else []
         ending = Ending(message.message, message.finished, logs, -1)
         ending.acked = message.acked
         self.endings[message.finished.id] = ending
@@ -88,7 +87,9 @@ class ResultWriter(NodeActor):
     def on_finished_durable(self, message: FinishedDurable) -> None:
         """The result may leave."""
         ending = self.endings.get(message.activation_id)
-        if ending is not None:
+        if ending is None:
+            self._redo_live(message.activation_id)
+        elif ending.state is End.JOURNALING:
             self._durable(ending)
 
     def _durable(self, ending: Ending) -> None:
@@ -111,18 +112,19 @@ class ResultWriter(NodeActor):
     def on_logs(self, message: Logs) -> None:
         """The log lines of a run: with `finished` durable they complete the record."""
         ending = self.endings.get(message.activation_id)
-        if ending is None or ending.logs is not None:
+        if ending is None or ending.logs is not None or ending.cid != message.cid:
             return
         ending.logs = message.lines
         if ending.state is End.COLLECTING:
             self._write(ending, self._record(ending, message.lines))
 
     def on_repeated(self, message: Repeated) -> None:
-        """Its `finished` is durable: the answer is here until the record is in the store."""
+        """The answer is here from when `finished` is durable until the record is in the store; before that it will come."""
         activation_id = message.activation_id
         ending = self.endings.get(activation_id)
         if ending is not None:
-            self.services.answers.finished(activation_id, self._record(ending, []))
+            if ending.state is not End.JOURNALING:
+                self.services.answers.finished(activation_id, self._record(ending, []))
             return
 
         def found(record: ActivationRecord | None) -> None:
@@ -149,16 +151,19 @@ class ResultWriter(NodeActor):
             self._step(ending, "written")
             self.services.journal.append(Recorded(message.activation_id, self.services.clock.wall_ms()), lazy=True)
 
+    def _redo_live(self, activation_id: str) -> None:
+        """Go on with one whose `finished` is durable, by what was journaled of it since, durable or not."""
+        live, stage = self.services.journal.live.get(activation_id), self.services.journal.stage(activation_id)
+        if live is not None and live.finished is not None and stage is not Stage.UNKNOWN:
+            recorded, acked = stage is Stage.RECORDED, stage is Stage.ACKED
+            self.on_redo(Redo(decode_message(live.message), live.finished, recorded, acked))
+
     def on_restarted(self, message: Restarted) -> None:
         """A bug ended the instance before: go on from the journal's state, and from the message that did it."""
-        for live in list(self.services.journal.live.values()):
-            if live.finished is not None and live.stage in (Stage.FINISHED, Stage.ACKED, Stage.RECORDED):
-                done = live.stage
-                self.on_redo(
-                    Redo(decode_message(live.message), live.finished, done is Stage.RECORDED, done is Stage.ACKED)
-                )
-        if isinstance(message.message, Ended) and message.message.finished.id not in self.endings:
-            ended = message.message
+        for activation_id in list(self.services.journal.live):
+            self._redo_live(activation_id)
+        ended = message.message
+        if isinstance(ended, Ended) and self.services.journal.stage(ended.finished.id) in (Stage.ACCEPTED, Stage.STARTED):
             now = self.services.clock.wall_ms()
             error = endings.failed(ended.message, None, 3, endings.NOT_RUN, now, ended.finished.attempts)
             self.on_ended(Ended(ended.message, error, [], ended.cid))

@@ -148,6 +148,10 @@ class Journal:
         """Events appended and not yet durable."""
         return len(self._queue) + (len(self._under_way.items) if self._under_way else 0)
 
+    def stage(self, activation_id: str) -> Stage:
+        """How far the activation is with all that was appended, durable or not; UNKNOWN too once it is over."""
+        return self._ahead.get(activation_id, Stage.UNKNOWN)
+
     def stalled(self) -> float:
         """Seconds for which the document under way has had no certain answer; 0 without one."""
         return self._clock.monotonic() - self._under_way.since if self._under_way else 0.0

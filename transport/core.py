@@ -84,12 +84,12 @@ class Core:
         directory.writer = self.system.createActor(partial(ResultWriter, services))
         directory.router = self.system.createActor(partial(ActivationRouter, services, self._pool))
 
-    def resume(self, noted: Container[str], *, clean: bool) -> int:
-        """Queue again what an earlier process left; how many that were."""
+    def resume(self, noted: Container[str]) -> int:
+        """Queue again what an earlier process left; how many that were. `noted`: ids that the note names as mid-run."""
         assert self.services is not None
         now = self._clock.wall_ms()
         left = recovery.resume(
-            list(self.journal.live.values()), noted, clean=clean, alone_from=self._rules.alone_from, now_ms=now
+            list(self.journal.live.values()), noted, alone_from=self._rules.alone_from, now_ms=now
         )
         directory = self.services.directory
         for command in left:

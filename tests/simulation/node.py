@@ -115,15 +115,13 @@ class SimNode:
         )
         await core.open(clean=clean)
         await machine.remove_leftovers(process)
-        noted = set() if clean else set(machine.note)
-        if clean:
-            machine.note.clear()
+        noted = set(machine.note)
         self.containers = self.parts["containers"](machine, process, core.output)
         records = self.parts["records"](Remote(self.network, process, "activations"), self._spawn)
         entities, subjects = Remote(self.network, process, "entities"), Remote(self.network, process, "subjects")
         actions = self.parts["actions"](entities, subjects, self._spawn)
         core.begin(self.containers, records, actions, run_ahead_from=process.monotonic() + (0 if clean else RUN_AHEAD_AFTER))
-        core.resume(noted, clean=clean)
+        core.resume(noted)
         self.ready = True
         self.world.trace(process.name, "ready", core.journal.epoch)
 

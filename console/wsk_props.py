@@ -30,10 +30,10 @@ def write(path: Path, values: Mapping[str, str]) -> None:
     """Set the values in the file, readable by its owner alone. Raises WrongUsage if that can't be done."""
     from console.exits import WrongUsage
 
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
+    place = path.resolve()
+    temporary = place.with_name(f"{place.name}.{os.getpid()}.new")
     try:
-        old = path.read_text(encoding="utf-8") if path.exists() else ""
-        place = path.resolve()
+        old = place.read_text(encoding="utf-8") if place.exists() else ""
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(merged(old, values))
         temporary.replace(place)

@@ -48,12 +48,12 @@ class Reply(Struct, frozen=True):
 class Request:
     """A request under way. What it says is read here; the application sets who asks, what for, and the transaction.
 
-    `max_body` bytes and `body_timeout` seconds bound every body; `start` is epoch ms.
+    `announced` is Content-Length, 0 without one. `max_body` bytes and `body_timeout` seconds bound every body; `start` is epoch ms.
     """
 
     __slots__ = (
-        "_receive", "body_timeout", "headers", "identity", "max_body", "method", "name", "namespace", "package", "query",
-        "scope", "start", "transid",
+        "_receive", "announced", "body_timeout", "headers", "identity", "max_body", "method", "name", "namespace", "package",
+        "query", "scope", "start", "transid",
     )  # fmt: skip
 
     identity: Identity
@@ -69,14 +69,10 @@ class Request:
         self.method: str = scope["method"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.query = Query(scope["query_string"])
+        length = self.headers.get(b"content-length", b"0")
+        self.announced = int(length) if length.isdigit() else 0
         self.max_body = max_body
         self.body_timeout = body_timeout
-
-    @property
-    def announced(self) -> int:
-        """Content-Length in bytes, 0 if the body's length is not announced."""
-        found = self.headers.get(b"content-length", b"0")
-        return int(found) if found.isdigit() else 0
 
     async def json(self, limit: int | None = None) -> tuple[bytes, Any]:
         """The body as JSON text and value; no bytes at all give (b"", None).

@@ -19,11 +19,18 @@ from messages.wire import ActivationMessage, ActivationRecord, Identity
 from store.contract import ActivationStore, EntityStore, SubjectStore
 from store.errors import StoreError, StoreRefused, StoreUnavailable
 
+LINGER = 0.01
+"""Seconds. What a crash can cost in it is the logs of an activation; its record is written after the restart."""
+
+BATCH = 500
+"""Records in one write, as upstream's batcher."""
+
 PAUSE_FIRST, PAUSE_LAST = 0.05, 1.0
 """Seconds between attempts at a store that gives no certain answer."""
 
 MB = 1024 * 1024
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
+CallLater = Callable[[float, Callable[[], None]], object]
 T = TypeVar("T")
 
 
@@ -39,11 +46,12 @@ async def patiently(request: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 class Records:
-    """A RecordPort: what arrives during a write goes into the next."""
+    """A RecordPort. Nobody waits for a record, so it waits LINGER for company: few transactions instead of one for each."""
 
-    def __init__(self, store: ActivationStore, spawn: Spawn) -> None:
+    def __init__(self, store: ActivationStore, spawn: Spawn, call_later: CallLater) -> None:
         self._store = store
         self._spawn = spawn
+        self._call_later = call_later
         self._waiting: list[tuple[ActivationRecord, Callable[[], None]]] = []
         self._writing = False
 
@@ -53,17 +61,20 @@ class Records:
     def write(self, record: ActivationRecord, done: Callable[[], None]) -> None:
         """RecordPort.write."""
         self._waiting.append((fitting(record, truncation_text(_limit(record))), done))
-        if not self._writing:
-            self._writing = True
-            self._spawn(self._drain())
+        self._soon()
 
-    async def _drain(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            await self._write([record for record, _ in batch])
-            for _, done in batch:
-                done()
+    def _soon(self) -> None:
+        if self._waiting and not self._writing:
+            self._writing = True
+            self._call_later(LINGER, lambda: self._spawn(self._flush()))
+
+    async def _flush(self) -> None:
+        batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+        await self._write([record for record, _ in batch])
+        for _, done in batch:
+            done()
         self._writing = False
+        self._soon()
 
     async def _write(self, records: list[ActivationRecord]) -> None:
         try:

@@ -94,7 +94,7 @@ class Node:
         self._host = self._make_host(driver, core, api_host)
         ahead = self._clock.monotonic() + (0.0 if clean else self.settings.run_ahead_after)
         actions = Actions(store.entities, store.subjects, self._spawn)
-        core.begin(self._host, Records(store.activations, self._spawn), actions, run_ahead_from=ahead)
+        core.begin(self._host, Records(store.activations, self._spawn, self._clock.call_later), actions, run_ahead_from=ahead)
         resumed = core.resume({each.activation_id for each in noted})
         self._ready = True
         return resumed

@@ -39,7 +39,7 @@ LOW_DISK = "The disk of the data directory is almost full: {free} MB left."
 DISK_EVERY = 1.0
 """Seconds between looks at the disk: readiness must go off before writes fail."""
 
-SWITCH_INTERVAL = 0.0005
+SWITCH_INTERVAL = 0.0001
 """Seconds after which a thread that waits for the interpreter gets it. Python's 5 ms would be added to each journal write
 while the loop is busy: the store's thread comes back from the disk and has to wait for it."""
 

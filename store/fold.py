@@ -144,7 +144,8 @@ def named(snapshot: Snapshot) -> dict[int, set[str]]:
 def _step(live: LiveActivation, event: Started | Finished | Recorded | Acked) -> None:
     if isinstance(event, Started):
         live.attempt, live.container, live.replay, live.alone = event.attempt, event.container, event.replay, event.alone
-        live.starts += not live.running
+        # A start that only the note knew is in the attempt's number.
+        live.starts = max(live.starts + (not live.running), event.attempt)
         live.counted = max(live.counted, event.attempt - 1)
         live.running = True
     elif isinstance(event, Finished):

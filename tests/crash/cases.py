@@ -37,7 +37,7 @@ class Case:
 
 
 def full() -> list[Case]:
-    """Every event (read from the events' table) × every position × every other factor."""
+    """Every event (read from the events' table) x every position x every other factor."""
     return [Case(*values) for values in product(KINDS, POSITIONS, (True, False), (True, False), OUTCOMES, KINDS_RUN)]
 
 
@@ -47,7 +47,7 @@ def pairs(cases: Iterable[Case]) -> set[tuple[int, object, int, object]]:
 
 
 def covering() -> list[Case]:
-    """Every event × position once; of what is possible there, each time what covers most pairs of factors that no case had yet."""
+    """Every event x position once; of what is possible there, each time what covers most pairs of factors that no case had yet."""
     chosen: list[Case] = []
     covered: set[tuple[int, object, int, object]] = set()
     everything = full()

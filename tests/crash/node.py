@@ -62,7 +62,14 @@ def until(condition: Callable[[], bool], seconds: float, what: Callable[[], obje
 
 
 def request(
-    url: str, method: str, path: str, body: object = None, *, auth: str = "", timeout: float = 60.0, headers: dict[str, str] | None = None
+    url: str,
+    method: str,
+    path: str,
+    body: object = None,
+    *,
+    auth: str = "",
+    timeout: float = 60.0,
+    headers: dict[str, str] | None = None,
 ) -> Answer:
     """One request on a connection of its own. Raises NoAnswer."""
     parts = urlsplit(url)

@@ -42,7 +42,15 @@ class Story:
         self._lock = threading.Lock()
 
     def invoke(
-        self, node: Node, action: str, n: str, *, blocking: bool, wanted: Submitted | None = None, timeout: float = 60.0, **arguments: Any
+        self,
+        node: Node,
+        action: str,
+        n: str,
+        *,
+        blocking: bool,
+        wanted: Submitted | None = None,
+        timeout: float = 60.0,
+        **arguments: Any,
     ) -> Asked:
         """Invoke and note what came back; an error of the connection is no failure here."""
         asked = Asked(replace(wanted or Submitted(""), blocking=blocking))
@@ -90,9 +98,14 @@ class Story:
                 if database.accepted.get(asked.id) != n:
                     violations.append(f"{n} was told {asked.id}, which the journal has for {database.accepted.get(asked.id)}")
         return History(
-            submitted, told, database.records, database.journal, runs=self.watch.runs, containers=leaked(database.installation, stream),
+            submitted,
+            told,
+            database.records,
+            database.journal,
+            runs=self.watch.runs,
+            containers=leaked(database.installation, stream),
             violations=violations,
-        )  # fmt: skip
+        )
 
     def check(self, data_dir: Path) -> History:
         """Judge the story. Raises Broken."""

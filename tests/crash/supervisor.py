@@ -1,7 +1,8 @@
 """Runs a command as a child and answers for what it leaves behind: `supervisor.py SECONDS COMMAND…`.
 
-First line: the child's pid. Last line, when the child has ended: `{"status": wait status, "left": [command lines]}`. Whatever the child
-leaves becomes the supervisor's (`man 2 prctl`: PR_SET_CHILD_SUBREAPER): what still lives after SECONDS is named, then killed.
+First line: the child's pid. Last line, when the child has ended: `{"status": wait status, "left": [command lines]}`. Whatever
+the child leaves becomes the supervisor's (`man 2 prctl`: PR_SET_CHILD_SUBREAPER): what still lives after SECONDS is named, then
+killed.
 """
 
 import ctypes

@@ -1,6 +1,6 @@
 """A real node, killed at every journaled event: what it had accepted comes to exactly one record, and nothing is left of it.
 
-`make crash-full` plays every event × position × every other factor; otherwise every event × position once, the others in pairs.
+`make crash-full` plays every event x position x every other factor; otherwise every event x position once, the others in pairs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ AT_ONCE = 3
 @pytest.fixture(scope="module")
 def plays(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Case, Future[None]]]:
     """All chosen cases, played side by side; each test waits for its own."""
-    chosen = [item.callspec.params["case"] for item in request.session.items if getattr(item, "originalname", "") == "test_killed_at"]
+    items = [item for item in request.session.items if getattr(item, "originalname", "") == "test_killed_at"]
+    chosen = [item.callspec.params["case"] for item in items]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {case: pool.submit(_play, case, tmp_path_factory.mktemp("crash")) for case in chosen}
         pool.shutdown(cancel_futures=True)
@@ -42,6 +43,6 @@ def test_killed_at(case: Case, plays: dict[Case, Future[None]]) -> None:
 
 
 def test_cases_cover() -> None:
-    """The cases of every run have every event × position, and every pair of the other factors' values."""
+    """The cases of every run have every event x position, and every pair of the other factors' values."""
     assert {(case.event, case.position) for case in covering()} == {(case.event, case.position) for case in full()}
     assert pairs(covering()) == pairs(full())

@@ -81,6 +81,14 @@ def test_offsets_go_on_after_the_highest() -> None:
     assert again != state
 
 
+def test_a_start_that_only_the_note_knew_counts() -> None:
+    """The second attempt's `started` tells of a first one that never reached the journal."""
+    state = Fold()
+    for n, event in enumerate([accepted("a"), Claimed(1), started("a", 2), Claimed(1)], 1):
+        state.apply(n, event)
+    assert (state.live["a"].starts, state.live["a"].counted) == (2, 2)
+
+
 def test_illegal_steps_are_raised() -> None:
     """By the lifecycle's table."""
     state = Fold()

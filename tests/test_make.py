@@ -55,8 +55,19 @@ def test_an_environment_is_made_once(clone):
     (clone / "requirements.txt").write_text("# something else\n")
     third = make(clone, "venv")
     assert third.stdout == "installing requirements.txt\n"
-    shutil.rmtree(clone / ".venv" / "bin")
-    assert "making .venv" in make(clone, "venv", PYTHON=sys.executable).stdout
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(clone):
+    """A removed or replaced Python doesn't leave a broken environment behind."""
+    (clone / ".venv").mkdir()
+    (clone / ".venv" / ".made").touch()
+    python = clone / "python3"
+    python.write_text('#!/bin/sh\n[ "$1" = -m ] && echo "called with $*" && exit 1\nexit 0\n')
+    python.chmod(0o755)
+    done = make(clone, "venv", PYTHON=str(python))
+    assert done.returncode == 2
+    assert "making .venv" in done.stdout
+    assert "called with -m venv --clear .venv" in done.stdout
 
 
 def test_without_python(clone):

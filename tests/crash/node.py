@@ -103,13 +103,20 @@ class Node:
     `launcher` is what Python runs instead of run.py: a deliberately broken node. Use as a context manager: the end kills.
     """
 
-    def __init__(self, data_dir: Path, *flags: str, environment: dict[str, str] | None = None, launcher: Path = RUN) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *flags: str,
+        environment: dict[str, str] | None = None,
+        launcher: Path = RUN,
+        port: str | None = "0",
+    ) -> None:
         self.data_dir = data_dir
         self.url = ""
         self.ended: Ended | None = None
         self._log = data_dir.with_name(f"{data_dir.name}.log")
-        port = () if "--port" in flags else ("--port", "0")
-        command = [sys.executable, str(launcher), "node", "--data-dir", str(data_dir), *port, *flags]
+        where = ("--data-dir", str(data_dir), *(("--port", port) if port is not None else ()))
+        command = [sys.executable, str(launcher), "node", *where, *flags]
         supervisor = [sys.executable, "-I", "-S", str(SUPERVISOR), str(GONE_WITHIN), *command]
         with self._log.open("ab") as log:
             self._from = log.tell()

@@ -40,6 +40,7 @@ from messages.commands import (
     Ready,
     Released,
     Remove,
+    Removed,
     Repeated,
     Resume,
     Returned,
@@ -402,13 +403,9 @@ class ActivationRouter(NodeActor):
         self.send(self.services.directory.writer, Ended(routed.message, finished, []))
 
     def on_completed(self, message: Completed) -> None:
-        """It has ended: what is left of it is the id, to know a duplicate by."""
+        """It has ended."""
         routed = self.routed.pop(message.activation_id, None)
         self.services.board.pop(message.activation_id, None)
-        now, ended = self.services.clock.monotonic(), self.services.ended
-        ended[message.activation_id] = now
-        while ended and next(iter(ended.values())) < now - self.services.rules.remember:
-            del ended[next(iter(ended))]
         if routed is not None:
             self.pool.cancel(message.activation_id)
             self._step(routed, "completed")
@@ -432,13 +429,16 @@ class ActivationRouter(NodeActor):
         self.services.orphans.add(cid)
         jobs = self.pool.lost(cid)
 
-        def removed(_: object) -> None:
-            self.reply(Orphaned(cid, jobs))
+        def removed(message: object) -> None:
+            if isinstance(message, Removed):  # it may say first that it died
+                self.reply(Orphaned(cid, jobs))
 
         self.services.containers.remove(cid, removed)
 
     def on_orphaned(self, message: Orphaned) -> None:
         """The failed proxy's container is gone; what had not ended in it is placed again, if it may run again."""
+        if message.cid not in self.services.orphans:
+            return  # its proxy had asked for the same
         self.services.orphans.discard(message.cid)
         self.send(self.services.directory.reader, LogsForget(message.cid))
         if message.cid in self.inherited:
@@ -465,13 +465,20 @@ class ActivationRouter(NodeActor):
 
     def on_restarted(self, message: Restarted) -> None:
         """A bug ended the instance before: what the journal has unfinished is taken up again."""
-        failed = message.message
-        if isinstance(failed, Invoke) and self.services.journal.stage(failed.activation_id) is Stage.UNKNOWN:
-            self.services.answers.refused(failed.activation_id, endings.NOT_RUN, 503)
+        if isinstance(message.message, Invoke):
+            self._refuse_failed(message.message)
         self.abandoned, self.inherited = set(message.children), set(self.services.orphans)
         for proxy in message.children:
             self.send(proxy, Abandon())
         self._resume_all()
+
+    def _refuse_failed(self, message: Invoke) -> None:
+        """Its caller waits. It is refused if nothing of it was journaled, certainly; else the answer comes as ever."""
+        activation_id = message.activation_id
+        if activation_id in self.services.ended:
+            self.send(self.services.directory.writer, Repeated(message.message))
+        elif self.services.journal.stage(activation_id) is Stage.UNKNOWN:
+            self.services.answers.refused(activation_id, endings.NOT_RUN, 503)
 
     def _resume_all(self) -> None:
         """Once nothing of the instance before runs any more."""

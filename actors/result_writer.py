@@ -101,10 +101,17 @@ class ResultWriter(NodeActor):
         if not ending.acked:
             self.services.answers.finished(activation_id, msgspec.structs.replace(record, logs=[]))
             self._ack(activation_id)
+        self._remember(activation_id)
         self.send(self.services.directory.router, Completed(activation_id))
         self.services.instrument("finished", {"finished": ending.finished, "message": ending.message})
         if ending.logs is not None:
             self._write(ending, record)
+
+    def _remember(self, activation_id: str) -> None:
+        now, ended = self.services.clock.monotonic(), self.services.ended
+        ended[activation_id] = now
+        while next(iter(ended.values())) < now - self.services.rules.remember:
+            del ended[next(iter(ended))]
 
     def _ack(self, activation_id: str) -> None:
         self.services.journal.append(Acked(activation_id, self.services.clock.wall_ms()), lazy=True)

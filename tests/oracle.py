@@ -73,6 +73,8 @@ class History:
     live: list[str] = field(default_factory=list)
     containers: list[str] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
+    supervised: int = 0
+    """How often actors failed and what ran in their containers was run again."""
     violations: list[str] = field(default_factory=list)
     """What was seen to be wrong while it ran."""
 
@@ -138,7 +140,8 @@ def _answers(history: History, paths: Paths) -> list[str]:
 
 def _refusals(history: History, paths: Paths) -> list[str]:
     """Nobody is told a refusal after the `accepted` went to the store."""
-    refused = {told.id for told in history.told if told.what == "refused"}
+    last = {told.id: told.what for told in history.told}  # after a refusal the same may be tried again
+    refused = {id for id, what in last.items() if what == "refused"}
     sent = paths.keys() | history.handed_over
     return [f"{id} was refused, and its accepted sent to the store" for id in sorted(refused & sent)]
 
@@ -196,7 +199,7 @@ def _poison(history: History, paths: Paths) -> list[str]:
             wrong.append(f"{id} is poison and ended with {text}")
         elif GIVEN_UP in text and not _died_alone(paths[id]):
             wrong.append(f"{id} was given up without having died alone: {[event.name for event in paths[id]]}")
-        elif INTERRUPTED in text and not _interrupted(paths[id]):
+        elif INTERRUPTED in text and not (history.supervised or _interrupted(paths[id])):
             wrong.append(f"{id} was called interrupted: {paths[id]}")
     return wrong
 
@@ -223,7 +226,7 @@ def _attempts(history: History, paths: Paths) -> list[str]:
     for record in history.records:
         id = record["activationId"]
         said = next((pair["value"] for pair in record["annotations"] if pair["key"] == "attempts"), 1)
-        lives = 1
+        lives = 1 + history.supervised
         for event in paths.get(id, []):
             if isinstance(event, Finished):
                 break

@@ -58,7 +58,7 @@ class SimAnswers:
 
 
 class SimNode:
-    """One process of the node. `core_class` and `records_class` are there to be broken."""
+    """One process of the node."""
 
     def __init__(self, world: World, machine: Machine, network: Network, name: str, told: list[Told]) -> None:
         self.world = world
@@ -78,7 +78,6 @@ class SimNode:
         self.tasks: list[asyncio.Task] = []
         self.handed_in: set[str] = set()
         self.failures: list[tuple[str, Exception, object]] = []
-        self.parts: dict[str, type] = {"core": Core, "records": Records, "actions": Actions, "containers": SimContainers}
 
     @property
     def alive(self) -> bool:
@@ -96,7 +95,7 @@ class SimNode:
     async def _open(self, rules: Rules, pool: PoolSettings, journal: JournalSettings) -> None:
         process, machine = self.process, self.machine
         clean, machine.clean = machine.clean, False
-        core = self.core = self.parts["core"](
+        core = self.core = Core(
             log=RemoteLog(self.network, process),
             stream=STREAM,
             writer=f"{process.name}-{self.world.rng.getrandbits(64):016x}",
@@ -116,10 +115,10 @@ class SimNode:
         await core.open(clean=clean)
         await machine.remove_leftovers(process)
         noted = set(machine.note)
-        self.containers = self.parts["containers"](machine, process, core.output)
-        records = self.parts["records"](Remote(self.network, process, "activations"), self._spawn)
+        self.containers = SimContainers(machine, process, core.output)
+        records = Records(Remote(self.network, process, "activations"), self._spawn, process.call_later)
         entities, subjects = Remote(self.network, process, "entities"), Remote(self.network, process, "subjects")
-        actions = self.parts["actions"](entities, subjects, self._spawn)
+        actions = Actions(entities, subjects, self._spawn)
         core.begin(self.containers, records, actions, run_ahead_from=process.monotonic() + (0 if clean else RUN_AHEAD_AFTER))
         core.resume(noted)
         self.ready = True

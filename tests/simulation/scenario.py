@@ -76,9 +76,10 @@ POISON_NEVER = Catalogued("poisonever", "poison", replay="never", run=(0.01, 0.3
 
 @dataclass
 class Options:
-    """What tests change. `parts` replaces classes of the node by broken ones; `only` limits the kinds of trouble."""
+    """What tests change: `prepare` sees each node before it starts; `actions` are invoked `times` each, without any trouble."""
 
-    parts: dict[str, type] = field(default_factory=dict)
+    actions: tuple[str, ...] = ()
+    times: int = 2
     prepare: Callable[[SimNode], None] | None = None
     log: bool = False
     limit: float = 400.0
@@ -94,7 +95,7 @@ class Simulation:
             self.world.log = []
         self.rng = random.Random(seed ^ 0x5EED)
         rng = self.rng
-        self.rough = rng.random() < 0.4
+        self.rough = rng.random() < 0.4 and not self.options.actions
         odds = Odds(survive=rng.random() < 0.5)
         if self.rough:
             odds.create_fails, odds.create_slow, odds.dies_idle = rng.uniform(0, 0.5), rng.uniform(0, 0.3), rng.uniform(0, 0.4)
@@ -112,9 +113,9 @@ class Simulation:
             lease=LEASE,
             lazy=rng.choice((0.0, 0.02, 0.5)),
         )
-        cells = (StemCell("python:3", "", 256, 1),) if rng.random() < 0.3 else ()
+        cells = (StemCell("python:3", "", 256, 1),) if rng.random() < 0.3 and not self.options.actions else ()
         self.pool = msgspec.structs.replace(POOL, stem_cells=cells)
-        self.calm = False
+        self.calm = bool(self.options.actions)
         self.calm_since = 0.0
         self.catalogue = self._catalogue()
 
@@ -122,7 +123,9 @@ class Simulation:
 
     def _catalogue(self) -> list[tuple[Catalogued, Executable]]:
         chosen = self.rng.sample(CATALOGUE, self.rng.randint(2, 6))
-        if self.rng.random() < 0.25:
+        if self.options.actions:
+            chosen = [each for each in (*CATALOGUE, POISON, POISON_NEVER) if each.name in self.options.actions]
+        elif self.rng.random() < 0.25:
             chosen.append(self.rng.choice((POISON, POISON, POISON_NEVER)))
         made = []
         for each in {each.name: each for each in chosen}.values():
@@ -222,7 +225,6 @@ class Simulation:
 
     def _start(self) -> SimNode:
         node = SimNode(self.world, self.machine, self.network, f"p{len(self.nodes)}", self.told)
-        node.parts.update(self.options.parts)
         self.nodes.append(node)
         node.process.on_death.append(lambda: self._after_death(node))
         if self.options.prepare is not None:
@@ -334,10 +336,14 @@ class Simulation:
 
     def run(self) -> History:
         """Everything, until nothing is left to do; then the last process drains."""
-        self._plan_clients()
-        self._plan_weather()
+        if self.options.actions:
+            for each, action in self.catalogue * self.options.times:
+                self._plan_one(each, action, self.rng.uniform(0, 0.3))
+        else:
+            self._plan_clients()
+            self._plan_weather()
         self._start()
-        self.world.at(self.rng.uniform(2, 12), self._clear_up)
+        self.world.at(0.0 if self.options.actions else self.rng.uniform(2, 12), self._clear_up)
         try:
             self.world.run(self._at_rest, self.options.limit)
         except Stuck as stuck:

@@ -88,9 +88,11 @@ def head_lines(status: Mapping[str, Any]) -> list[str]:
 def _work(status: Mapping[str, Any]) -> str:
     queued = status.get("queued")
     if isinstance(queued, list):
-        queued = sum(item.get("waiting", 0) for item in queued if isinstance(item, Mapping))
+        waiting = [item.get("waiting") for item in queued if isinstance(item, Mapping)]
+        queued = sum(count for count in waiting if isinstance(count, int))
     counts = {"running": status.get("running"), "queued": queued, "unfinished": status.get("live")}
     parts = [f"{name} {count}" for name, count in counts.items() if isinstance(count, int)]
-    if alone := status.get("alone"):
+    alone = status.get("alone")
+    if isinstance(alone, list) and alone:
         parts.append(f"alone {len(alone)}")
     return "  ".join(parts)

@@ -4,7 +4,7 @@ import base64
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from console.status_view import bar, container_rows, head_lines, queue_rows, uptime
@@ -100,10 +100,11 @@ def test_uptime(seconds, text):
 
 
 LEAVES = st.one_of(st.none(), st.booleans(), st.integers(-5, 5), st.text(max_size=3))
-KEYS = st.sampled_from([*STATUS, "total", "busy", "idle"])
+KEYS = st.sampled_from([*STATUS, "total", "busy", "idle", "waiting", "why", "key", "idle_s", "cid", "documents", "stalled"])
 JSON = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=8)
 
 
+@example({"alone": 1, "queued": [{"waiting": "x"}], "journal": {"stalled": "x"}, "memory": {"total": "x"}})
 @given(st.dictionaries(st.sampled_from(list(STATUS)), JSON))
 def test_any_status_is_shown(status):
     """Another release's status, with fields missing or of another shape, is shown as far as it makes sense."""

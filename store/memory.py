@@ -11,7 +11,7 @@ from messages.wire import ActivationRecord, Identity
 from store.contract import ActivationQuery, EntityRow, JournalDocument, StoredDoc
 from store.errors import Conflict, NotFound, StoreError, StoreRefused
 from store.identities import credentials, identity, limits_id
-from store.records import MAX_BODY, decode_record, encode_record, path_filter
+from store.records import ENTITY_FACTOR, MAX_BODY, decode_record, encode_record, path_filter
 from store.revisions import next_revision
 
 Hook = Callable[[str, str], Awaitable[None]]
@@ -203,7 +203,7 @@ class MemoryEntities:
 
     def __init__(self, faults: Faults | None = None, max_body: int = MAX_BODY) -> None:
         self.faults = faults or Faults()
-        self._documents = _Documents(max_body)
+        self._documents = _Documents(max_body * ENTITY_FACTOR)
         self._rows: dict[str, EntityRow] = {}
 
     async def get(self, doc_id: str) -> StoredDoc | None:

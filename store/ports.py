@@ -66,7 +66,10 @@ class Records:
     def _soon(self) -> None:
         if self._waiting and not self._writing:
             self._writing = True
-            self._call_later(LINGER, lambda: self._spawn(self._flush()))
+            self._call_later(LINGER, self._due)
+
+    def _due(self) -> None:
+        self._spawn(self._flush())
 
     async def _flush(self) -> None:
         batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]

@@ -12,6 +12,9 @@ decode_record = msgspec.json.Decoder(ActivationRecord).decode
 MAX_BODY = 8_000_000
 """Bytes of the largest document: CouchDB's `max_document_size`, so that what one store holds the other can take."""
 
+ENTITY_FACTOR = 10
+"""An entity may be so much larger: 48 MB of an action's code (upstream's limit), with escapes. CouchDB has code as attachments."""
+
 
 def encode_record(record: ActivationRecord, max_body: int = MAX_BODY) -> bytes:
     """The record's JSON. Raises StoreRefused if it is larger than `max_body` or holds text that UTF-8 can't."""

@@ -11,7 +11,7 @@ import sqlite3
 import uuid
 from pathlib import Path
 
-from store.records import MAX_BODY
+from store.records import ENTITY_FACTOR, MAX_BODY
 from store.sqlite_activations import SqliteActivations
 from store.sqlite_entities import SqliteEntities
 from store.sqlite_log import SqliteLog
@@ -34,7 +34,7 @@ class SqliteStore:
         reader = self._readers[0]
         self.journal = SqliteLog(self._writer, reader, max_body)
         self.activations = SqliteActivations(self._writer, reader, max_body)
-        self.entities = SqliteEntities(self._writer, reader, max_body)
+        self.entities = SqliteEntities(self._writer, reader, max_body * ENTITY_FACTOR)
         self.subjects = SqliteSubjects(self._writer, reader, max_body)
 
     @classmethod

@@ -93,8 +93,8 @@ class Node:
         self._note = Note(self._note_path, (each for each in noted if each.activation_id in core.journal.live))
         self._host = self._make_host(driver, core, api_host)
         ahead = self._clock.monotonic() + (0.0 if clean else self.settings.run_ahead_after)
-        actions = Actions(store.entities, store.subjects, self._spawn)
-        core.begin(self._host, Records(store.activations, self._spawn, self._clock.call_later), actions, run_ahead_from=ahead)
+        actions = Actions(store.entities, store.subjects, self.spawn)
+        core.begin(self._host, Records(store.activations, self.spawn, self._clock.call_later), actions, run_ahead_from=ahead)
         resumed = core.resume({each.activation_id for each in noted})
         self._ready = True
         return resumed
@@ -129,7 +129,7 @@ class Node:
             writer=secrets.token_hex(8),
             clock=self._clock,
             call_soon=self._loop.call_soon,
-            spawn=self._spawn,
+            spawn=self.spawn,
             answers=self.answers,
             rules=self._rules(),
             pool=self._pool(),
@@ -214,7 +214,8 @@ class Node:
         if not self.failed.done():
             self.failed.set_result(reason)
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that the node depends on: if it fails, the node ends."""
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._over)

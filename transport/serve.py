@@ -98,7 +98,6 @@ class _Serving:
         url = _url(settings.host, listener)
         node = Node(settings, data_dir, limits, manifest)
         server: Server | None = None
-        background: list[asyncio.Task[None]] = []
         try:
             store = await node.open_store()
             choice = await self._credentials(data_dir, store)
@@ -109,12 +108,11 @@ class _Serving:
             notes = [note for note in (port_note, *node.driver_notes()) if note]
             self.screen.on_listening(url, choice.auth, choice.origin, notes, public_auth=choice.public)
             resumed = await node.open(settings.api_host or url, url)
-            background = [asyncio.create_task(self._keep_clean(node, store)), asyncio.create_task(self._watch_disk(node))]
+            node.spawn(self._keep_clean(node, store))
+            node.spawn(self._watch_disk(node))
             self.screen.on_ready(node.age(), resumed)
             return await self._until_stopped(node)
         finally:
-            for task in background:
-                task.cancel()
             await node.close()
             if server is not None:
                 await server.stop(1.0)

@@ -243,7 +243,7 @@ class EntityStoreSuite:
     async def test_too_large_is_refused(self, store: Store) -> None:
         """And leaves nothing behind."""
         with pytest.raises(StoreRefused):
-            await store.entities.put(row("a"), b"x" * 8_000_001, None)
+            await store.entities.put(row("a"), b"x" * 80_000_001, None)
         assert await store.entities.get("guest/a") is None
 
 

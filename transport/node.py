@@ -34,6 +34,7 @@ from transport.local import LocalAnswers, LocalInvoker
 from transport.metrics import Metrics
 
 STARTING = "The node is starting: it reads its journal."
+ENDING = "The node is ending."
 STALLED = "The node's store has not answered for {seconds:.0f} s."
 FENCED = "Another process owns this node's journal."
 FREE_FOR = 0.02
@@ -68,6 +69,7 @@ class Node:
         self._note: Note | None = None
         self._driver: ProcessDriver | None = None
         self._ready = False
+        self._ended = False
         self.invoker = LocalInvoker(self.answers, self._hand_in, self._pending, self.unready)
 
     # Starting -----------------------------------------------------------------------------------------------------
@@ -198,7 +200,7 @@ class Node:
     def unready(self) -> str | None:
         """Why the node may not answer the API now, or None."""
         if not self._ready or self._core is None:
-            return STARTING
+            return ENDING if self._ended else STARTING
         stalled = self._core.journal.stalled()
         if stalled > self.settings.lease:
             return STALLED.format(seconds=stalled)
@@ -210,7 +212,7 @@ class Node:
         self.metrics.observe("actor failed", {"actor": name})
 
     def _end(self, reason: str) -> None:
-        self._ready = False
+        self._ready, self._ended = False, True
         if not self.failed.done():
             self.failed.set_result(reason)
 
@@ -295,7 +297,7 @@ class Node:
 
     async def close(self) -> None:
         """End all containers, flush the journal, close the store. Nothing is left behind."""
-        self._ready = False
+        self._ready, self._ended = False, True
         if self._core is not None:
             self._core.system.shutdown()
         self.answers.abort()

@@ -1,0 +1,226 @@
+"""ContainerProxy: its two tables, one run from start to end, and what happens when it fails."""
+
+from __future__ import annotations
+
+import pytest
+
+import actors.container_proxy as module
+from actors.container_proxy import CONTAINER, RUN, Container, ContainerProxy, Phase
+from containers.contract import Answer, Failure
+from messages.commands import (
+    Abandon, Called, Created, Died, Ended, Free, Gone, Job, Logs, LogsBegin, LogsEnd, LogsForget, LogsReset, Lost, NotCreated,
+    Ready, Released, Remove, Removed, Returned, Run, Start, StartFailed, Up,
+)  # fmt: skip
+from messages.errors import IllegalTransition
+from messages.events import Started
+from messages.lifecycle import Stage
+from tests.support.actor_bench import ID, READER, ROUTER, WRITER, Bench, action, message
+from tests.support.supervision import sweep
+
+START = Start("python:3", "", 256, 1, False)
+GOOD = Answer(200, b'{"ok":true}', 11)
+BAD_INIT = Answer(502, b'{"error":"x"}', 13)
+
+
+def bench() -> Bench:
+    made = Bench(lambda services: ContainerProxy(services, 7))
+    made.journal.stages.update({letter * 32: Stage.ACCEPTED for letter in "1234"})
+    return made
+
+
+def run(activation_id: str = ID, ahead: bool = True, **limits: int) -> Run:
+    return Run(Job(message(activation_id), action(**limits), 1, 0, False, 0.0), ahead)
+
+
+def called(path: str, result: object = GOOD, activation_id: str = ID, ms: float = 5.0) -> Called:
+    return Called(path, activation_id, result, ms, 1)
+
+
+TO: dict[Container, list[object]] = {
+    Container.NEW: [],
+    Container.STARTING: [START],
+    Container.STARTED: [START, Created("c", {})],
+    Container.INITIALIZING: [START, Created("c", {}), run()],
+    Container.RUNNING: [START, Created("c", {}), run(), called("/init")],
+    Container.READY: [START, Created("c", {}), run(logs=0), called("/init"), called("/run")],
+    Container.FAILING: [START, Created("c", {}), run(), called("/init", BAD_INIT)],
+    Container.REMOVING: [START, Created("c", {}), Remove()],
+    Container.GONE: [START, Created("c", {}), Remove(), Removed()],
+}
+"""The shortest way into each state."""
+
+EVENTS: dict[str, object] = {
+    "start": START,
+    "created": Created("c", {}),
+    "not created": NotCreated(3, "no", False),
+    "run": run("2" * 32),
+    "remove": Remove(),
+    "died": Died(),
+    "abandon": Abandon(),
+    "removed": Removed(),
+}
+"""The events that are messages; the others are steps inside of one."""
+
+
+def in_state(state: Container) -> Bench:
+    made = bench()
+    made.deliver(*TO[state])
+    assert made.actor.state is state
+    return made
+
+
+@pytest.mark.parametrize("state", list(Container))
+@pytest.mark.parametrize("event", list(EVENTS))
+def test_each_message_in_each_state_follows_the_table(state: Container, event: str) -> None:
+    """A legal one leads where the table says; an illegal one raises and names both."""
+    made = in_state(state)
+    target = CONTAINER[state].get(event)
+    if target is None:
+        with pytest.raises(IllegalTransition, match=event):
+            made.deliver(EVENTS[event])
+        assert made.actor.state is state
+    else:
+        made.deliver(EVENTS[event])
+        assert made.actor.state is target
+
+
+def steps_of(monkeypatch: pytest.MonkeyPatch, table: object) -> set[tuple[object, str]]:
+    seen: set[tuple[object, str]] = set()
+    honest = module.step
+
+    def step(used, machine, who, state, event):
+        after = honest(used, machine, who, state, event)
+        if used is table:
+            seen.add((state, event))
+        return after
+
+    monkeypatch.setattr(module, "step", step)
+    return seen
+
+
+SECOND = run("2" * 32, concurrency=3)
+STORIES: list[list[object]] = [
+    [START, Created("c", {}), run(concurrency=3), called("/init"), SECOND, called("/run"), Logs(7, ID, [], True)],
+    [START, Created("c", {}), run(concurrency=3), called("/init"), SECOND, called("/run", Failure.BROKEN),
+     called("/run", Failure.BROKEN, "2" * 32), run("3" * 32), Died(), Logs(7, ID, [], False)],
+    [START, Created("c", {}), run(), called("/init", Answer(503, b"", 0))],
+    [START, Created("c", {}), run(), called("/init"), called("/run", Answer(503, b"", 0))],
+    [START, Created("c", {}), run(logs=0), called("/init"), called("/run"), run("2" * 32), called("/run", GOOD, "2" * 32)],
+    [START, Abandon(), Created("c", {}), Removed()],
+    [START, Abandon(), NotCreated(3, "x", False)],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["CONTAINER", "RUN"])
+def test_every_step_of_the_table_is_reached(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The table has no step that can't happen."""
+    table = getattr(module, name)
+    seen = steps_of(monkeypatch, table)
+    for state in Container:
+        for event in EVENTS:
+            if event in CONTAINER[state]:
+                in_state(state).deliver(EVENTS[event])
+    for story in STORIES:
+        bench().deliver(*story)
+    assert {(state, event) for state in table for event in table[state]} - seen == set()
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_illegal_steps_of_a_run_raise(phase: Phase) -> None:
+    """Whatever the table doesn't have."""
+    events = {event for steps in RUN.values() for event in steps}
+    for event in events - RUN[phase].keys():
+        with pytest.raises(IllegalTransition):
+            module.step(RUN, "run", ID, phase, event)
+
+
+def test_a_cold_run_from_start_to_end() -> None:
+    """Created, initialised, run, logs, free: each told to who needs it, once."""
+    made = bench()
+    made.deliver(*TO[Container.RUNNING], called("/run"), Logs(7, ID, ["line"], True))
+    assert [type(each) for each in made.to(ROUTER)] == [Up, Ready, Free]
+    assert [type(each) for each in made.to(READER)] == [LogsBegin, LogsEnd]
+    (ended,) = made.to(WRITER)
+    assert isinstance(ended, Ended)
+    assert (ended.finished.status_code, ended.finished.init_time, ended.logs) == (0, 5, None)
+    assert made.actor.state is Container.READY
+
+
+def test_started_is_journaled_before_any_call() -> None:
+    """`/init` runs user code: even it waits for a `started` that has to be durable."""
+    made = bench()
+    made.deliver(START, Created("c", {}), run(ahead=False))
+    assert [type(event) for event in made.journal.appended] == [Started]
+    assert not made.containers.named("call")
+    made.journal.settle()
+    assert [args[1] for args in made.containers.named("call")] == ["/init"]
+
+
+def test_run_ahead_calls_at_once() -> None:
+    """`started` is on its way then."""
+    made = bench()
+    made.deliver(START, Created("c", {}), run(ahead=True))
+    assert made.journal.waiting == []
+    assert len(made.containers.named("call")) == 1
+
+
+def test_a_refused_warm_run_goes_back() -> None:
+    """Its code did not run: nothing has ended, the container is lost and removed."""
+    made = in_state(Container.READY)
+    made.sent.clear()
+    made.deliver(run("2" * 32), called("/run", Failure.REFUSED, "2" * 32))
+    assert [type(each) for each in made.to(ROUTER)] == [Lost, Returned]
+    assert made.to(WRITER) == []
+    assert len(made.containers.named("remove")) == 1
+
+
+def test_a_job_for_a_container_that_goes_comes_back() -> None:
+    """Failing, being removed or gone: the job is not lost with it."""
+    for state in (Container.FAILING, Container.REMOVING, Container.GONE):
+        made = in_state(state)
+        made.sent.clear()
+        made.deliver(run("2" * 32))
+        assert [each.job.activation_id for each in made.to(ROUTER) if isinstance(each, Returned)] == ["2" * 32]
+
+
+@pytest.mark.parametrize("result", [Failure.TIMEOUT, Failure.BROKEN, Failure.MEMORY])
+def test_a_container_that_failed_takes_no_more(result: Failure) -> None:
+    """Its end is told at once, its memory only when it is gone."""
+    made = in_state(Container.RUNNING)
+    made.deliver(called("/run", result, ms=1000.0), Logs(7, ID, [], False))
+    assert [type(each) for each in made.to(ROUTER)] == [Up, Ready, Lost, Released]
+    made.deliver(Removed())
+    assert isinstance(made.to(ROUTER)[-1], Gone)
+    assert isinstance(made.to(READER)[-1], LogsForget)
+
+
+def test_missing_sentinels_cost_the_container() -> None:
+    """Later logs could not be told apart."""
+    made = in_state(Container.RUNNING)
+    made.deliver(called("/run"), Logs(7, ID, [], False))
+    assert made.actor.state is Container.REMOVING
+
+
+def test_a_failed_creation_is_told_with_its_reason() -> None:
+    """So that the router can end who waits for it."""
+    made = bench()
+    made.deliver(START, NotCreated(2, "no such image", True))
+    (failed,) = made.to(ROUTER)
+    assert isinstance(failed, StartFailed)
+    assert (failed.status_code, failed.error, failed.permanent) == (2, "no such image", True)
+
+
+def test_a_log_reader_that_lost_its_lines_is_not_waited_for() -> None:
+    """The run ends with a line that says so."""
+    made = in_state(Container.RUNNING)
+    made.deliver(called("/run"), LogsReset())
+    logs = made.to(WRITER)[-1]
+    assert isinstance(logs, Logs)
+    assert "issue while collecting" in logs.lines[0]
+    assert made.actor.runs == {}
+
+
+@pytest.mark.parametrize("position", ["before", "after"])
+def test_a_proxy_that_fails_loses_no_activation(position: str) -> None:
+    """At whatever message: its container goes, what had not ended is placed again or ends as interrupted."""
+    assert sweep(ContainerProxy, position) > 50

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ GONE_WITHIN = 2.0
 """Seconds within which no process of a node that ended may live (issue 3, section 7)."""
 
 START_TIMEOUT = 60.0
+_STARTS = count()
 _URL = re.compile(r"^API host\s+(http://\S+)", re.MULTILINE)
 _READY = re.compile(r"^ready after ", re.MULTILINE)
 
@@ -100,7 +102,8 @@ def _json(text: bytes) -> Any:
 class Node:
     """A node process on a data directory; several, one after the other, may use the same one.
 
-    `launcher` is what Python runs instead of run.py: a deliberately broken node. Use as a context manager: the end kills.
+    `launcher` is what Python runs instead of run.py: a deliberately broken node; `port` None leaves the flag out; `logs` is where
+    its output is kept. Use as a context manager: the end kills.
     """
 
     def __init__(
@@ -110,16 +113,16 @@ class Node:
         environment: dict[str, str] | None = None,
         launcher: Path = RUN,
         port: str | None = "0",
+        logs: Path | None = None,
     ) -> None:
         self.data_dir = data_dir
         self.url = ""
         self.ended: Ended | None = None
-        self._log = data_dir.with_name(f"{data_dir.name}.log")
+        self._log = (logs or data_dir.parent) / f"{data_dir.name}-{next(_STARTS)}.log"
         where = ("--data-dir", str(data_dir), *(("--port", port) if port is not None else ()))
         command = [sys.executable, str(launcher), "node", *where, *flags]
         supervisor = [sys.executable, "-I", "-S", str(SUPERVISOR), str(GONE_WITHIN), *command]
         with self._log.open("ab") as log:
-            self._from = log.tell()
             self._process = subprocess.Popen(
                 supervisor, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, cwd=ROOT, text=True,
                 env={**os.environ, **(environment or {})},
@@ -139,9 +142,7 @@ class Node:
     @property
     def output(self) -> str:
         """What this process printed so far, both streams."""
-        with self._log.open("rb") as log:
-            log.seek(self._from)
-            return log.read().decode(errors="replace")
+        return self._log.read_text(errors="replace")
 
     # Life
 

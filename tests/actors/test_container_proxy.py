@@ -8,8 +8,30 @@ import actors.container_proxy as module
 from actors.container_proxy import CONTAINER, RUN, Container, ContainerProxy, Phase
 from containers.contract import Answer, Failure
 from messages.commands import (
-    Abandon, Called, Created, Died, Ended, Free, Gone, Job, Logs, LogsBegin, LogsEnd, LogsForget, LogsReset, Lost, NotCreated,
-    Ready, Released, Remove, Removed, Returned, Run, Start, StartFailed, Up,
+    Abandon,
+    Called,
+    Created,
+    Died,
+    Ended,
+    Free,
+    Gone,
+    Job,
+    Logs,
+    LogsBegin,
+    LogsEnd,
+    LogsForget,
+    LogsReset,
+    Lost,
+    NotCreated,
+    Ready,
+    Released,
+    Remove,
+    Removed,
+    Returned,
+    Run,
+    Start,
+    StartFailed,
+    Up,
 )  # fmt: skip
 from messages.errors import IllegalTransition
 from messages.events import Started

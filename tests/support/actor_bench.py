@@ -10,11 +10,12 @@ from msgspec import Raw
 from thespian.actors import ActorAddress
 
 from actors.base import Directory, NodeActor, Rules, Services
+from actors.system import NodeAddress
 from messages.action import Executable
 from messages.lifecycle import Stage, advance
 from messages.wire import ActionName, ActivationMessage, ControllerId, Identity, Limits, Namespace
 
-ROUTER, WRITER, READER, SELF = (ActorAddress(name) for name in ("router", "writer", "reader", "self"))
+ROUTER, WRITER, READER, SELF = (NodeAddress(name) for name in ("router", "writer", "reader", "self"))
 ID = "1" * 32
 
 
@@ -51,7 +52,9 @@ class FakeJournal:
     def append(self, event: Any, done: Callable[[], None] | None = None, *, lazy: bool = False) -> None:
         if self.refuses is not None:
             raise self.refuses
-        self.stages[event.id] = advance(self.stage(event.id), event.name, event.id)
+        stage = self.stages[event.id] = advance(self.stage(event.id), event.name, event.id)
+        if stage is Stage.DONE:
+            del self.stages[event.id]
         self.appended.append(event)
         if done is not None:
             self.waiting.append(done)
@@ -134,7 +137,7 @@ class Bench:
         self.sent.append((target, sent))
 
     def createActor(self, factory: object, *options: object) -> ActorAddress:
-        return ActorAddress(f"child{len(self.sent)}")
+        return NodeAddress(f"child{len(self.sent)}")
 
     def wakeupAfter(self, period: object, payload: object = None) -> None:
         self.wakeups.append(period)

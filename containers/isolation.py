@@ -190,12 +190,23 @@ def _loopback_up() -> None:
         fcntl.ioctl(sock, 0x8914, struct.pack("16sh14x", b"lo", 0x1 | 0x40))
 
 
-def _private_places(memory: int) -> None:
-    """Own /tmp, /dev/shm and /proc. `memory` in MB bounds them; what is in them counts to the memory limit too."""
+def _private_places(memory: int, shown: Iterable[str]) -> None:
+    """Own /tmp, /dev/shm and /proc. `memory` in MB bounds them; what is in them counts to the memory limit too.
+
+    What is `shown` and lies below them (an interpreter or a checkout in /tmp) is shown again in the new ones.
+    """
+    hidden = {path: os.open(path, os.O_PATH) for path in shown if path.startswith(("/tmp/", "/dev/shm/")) and look(path)}
     quiet = MS_NOSUID | MS_NODEV
     mount("tmpfs", "/tmp", "tmpfs", quiet, f"mode=1777,size={memory}m")
     mount("tmpfs", "/dev/shm", "tmpfs", quiet | MS_NOEXEC, f"mode=1777,size={memory}m")
     mount("proc", "/proc", "proc", quiet | MS_NOEXEC)
+    for path, opened in hidden.items():
+        source, target = Path(f"/proc/self/fd/{opened}"), Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.mkdir(exist_ok=True) if source.is_dir() else target.touch()
+        mount(str(source), path, "", MS_BIND | MS_REC)
+        mount("", path, "", MS_BIND | MS_REMOUNT | quiet | MS_RDONLY)
+        os.close(opened)
 
 
 def drop_rights(uid: int) -> None:
@@ -210,13 +221,13 @@ def drop_rights(uid: int) -> None:
     prctl(PR_SET_DUMPABLE, 1)
 
 
-def enter_container(name: str, memory: int, uid: int, own_network: bool) -> None:
-    """Finish the isolation of a child that is already first in a pid namespace. Raises OSError."""
+def enter_container(name: str, memory: int, uid: int, own_network: bool, shown: Iterable[str]) -> None:
+    """Finish the isolation of a child that is already first in a pid namespace. `shown` as in `plan`. Raises OSError."""
     unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | (CLONE_NEWNET if own_network else 0))
     socket.sethostname(name[:63])
     if own_network:
         _loopback_up()
-    _private_places(memory)
+    _private_places(memory, shown)
     Path("/proc/self/oom_score_adj").write_text("500")
     drop_rights(uid)
 

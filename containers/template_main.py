@@ -68,6 +68,7 @@ class Template:
         self.guard: ModuleType | None = None
         self.syscalls: ModuleType | None = None
         self.home_pids = -1
+        self.shown: list[str] = []
         self.self_pidfd = -1
 
     # Start ------------------------------------------------------------------------------------------------------
@@ -90,7 +91,8 @@ class Template:
             assert self.isolation is not None
             self.syscalls = load("syscalls", str(Path(__file__).with_name("syscalls.py")))
             self.home_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-            self.isolation.enter_root(packet["show"])
+            self.shown = packet["show"]
+            self.isolation.enter_root(self.shown)
             self.isolated = True
         gc.collect()
         gc.freeze()
@@ -234,7 +236,7 @@ class Template:
         keep_open({0, 1, 2, descriptors[0], *sockets, self.self_pidfd} - {-1})
         if self.isolated:
             assert self.isolation is not None
-            self.isolation.enter_container(packet["name"], packet["memory"], packet["uid"], packet["own_network"])
+            self.isolation.enter_container(packet["name"], packet["memory"], packet["uid"], packet["own_network"], self.shown)
         if self.isolation is not None:
             self.isolation.limit_resources(packet["address_space"], packet["processes"])
             self.isolation.die_with(self.self_pidfd)

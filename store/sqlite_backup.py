@@ -42,6 +42,9 @@ def backup(data_dir: Path, target: Path) -> None:
 def restore(data_dir: Path, copy: Path) -> None:
     """Put a copy in the place of the store, whole or not at all.
 
+    The installation id stays that of the data directory, a new directory gets one of its own: the copy may start beside the
+    node that it was made of, and must not take that one's containers for its own.
+
     Raises DataDirInUse while a node runs there, StoreUnusable if the copy is damaged, another program's or a newer release's.
     """
     if not copy.is_file():
@@ -53,6 +56,7 @@ def restore(data_dir: Path, copy: Path) -> None:
             _create_private(fresh)
             shutil.copyfile(copy, fresh)
             _check(fresh, copy)
+            _set_installation(fresh, _installation(target))
             _settle_log(target)
             _finish(fresh, target)
         except OSError as error:
@@ -71,6 +75,26 @@ def _check(fresh: Path, copy: Path) -> None:
         raise StoreUnusable(f"{copy} is damaged or no database: {error}") from None
     if found != "ok":
         raise StoreUnusable(f"{copy} is damaged: {found}")
+
+
+def _installation(target: Path) -> str | None:
+    """The installation id of the store that is replaced, if there is one that can be read."""
+    if not target.is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(target, isolation_level=None)) as connection:
+            row = connection.execute("SELECT value FROM meta WHERE name = 'installation'").fetchone()
+    except sqlite3.Error:
+        return None
+    return str(row[0]) if row else None
+
+
+def _set_installation(fresh: Path, value: str | None) -> None:
+    """None: the next start makes one."""
+    with closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM meta WHERE name = 'installation'")
+        if value is not None:
+            connection.execute("INSERT INTO meta (name, value) VALUES ('installation', ?)", (value,))
 
 
 def _settle_log(target: Path) -> None:

@@ -84,6 +84,11 @@ class Watch:
         with self._lock:
             return any(self._keys.get(run.id) == n and run.end is None for run in self._runs)
 
+    def forget(self, n: str, index: int) -> None:
+        """Leave the key's run with this index out of the story: another installation's."""
+        with self._lock:
+            self._runs.remove([run for run in self._runs if self._keys[run.id] == n][index])
+
     def _serve(self) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._listener, selectors.EVENT_READ)

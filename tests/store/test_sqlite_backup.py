@@ -140,3 +140,20 @@ async def test_backups_that_cannot_be_made(tmp_path: Path) -> None:
         with pytest.raises(StoreUnusable, match=str(target)):
             backup(tmp_path / "data", target)
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+async def test_the_installation_is_the_directory(tmp_path: Path) -> None:
+    """A copy that is started elsewhere is another installation; put back, it is the one that was there."""
+    data, copy = tmp_path / "data", tmp_path / "copy.db"
+    store = await filled(data, 1)
+    original = await store.installation_id()
+    await store.close()
+    backup(data, copy)
+    ids = []
+    for target in (tmp_path / "new", tmp_path / "new", data):
+        restore(target, copy)
+        restored = await SqliteStore.open(target)
+        ids.append(await restored.installation_id())
+        await restored.close()
+    assert ids == [ids[0], ids[0], original]
+    assert ids[0] != original

@@ -7,7 +7,6 @@ repeated. ROUTE is the table of an activation's way through here. The pool decid
 from __future__ import annotations
 
 from datetime import timedelta
-from enum import Enum
 from functools import partial
 from typing import ClassVar
 
@@ -15,12 +14,13 @@ import msgspec
 from msgspec import Raw
 from thespian.actors import ActorAddress, ChildActorExited, WakeupMessage
 
-from actors import endings
+from actors import endings, recovery
+from actors.admission import UNSTORABLE, may_run_ahead, refusal
 from actors.base import NodeActor, Progress, Services, step
 from actors.container_proxy import ContainerProxy
 from actors.pool import Assign, Create, Pool, PoolSettings, Waiting
+from actors.route import ROUTE, UNENDED, Route, Routed
 from actors.system import Restarted
-from messages.action import Executable
 from messages.commands import (
     Abandon,
     AcceptedDurable,
@@ -51,57 +51,10 @@ from messages.commands import (
 )  # fmt: skip
 from messages.events import Accepted
 from messages.lifecycle import Stage
-from messages.wire import ActivationMessage, decode_message, encode
+from messages.wire import encode
 from store.errors import StoreRefused
 
-DRAINING = "The node is draining: it accepts no new work."
-FULL = "The node has as much unfinished work as it may hold."
-UNSTORABLE = "The invocation can't be stored: {error}"
-STALLED = "The node's store does not answer: nothing can be accepted."
-
-
-UNENDED = (Stage.ACCEPTED, Stage.STARTED)
-"""Stages of an activation whose end nobody has journaled."""
-
-
-class Route(Enum):
-    """Where an activation is on its way through the router."""
-
-    ARRIVED = "arrived"
-    ACCEPTING = "accepting"
-    FETCHING = "fetching"
-    QUEUED = "queued"
-    PLACED = "placed"
-    ENDING = "ending"
-    OVER = "over"
-
-
-ROUTE: dict[Route, dict[str, Route]] = {
-    Route.ARRIVED: {"journal": Route.ACCEPTING, "resume": Route.FETCHING},
-    Route.ACCEPTING: {"durable": Route.FETCHING},
-    Route.FETCHING: {"fetched": Route.QUEUED, "fail": Route.ENDING, "completed": Route.OVER},
-    Route.QUEUED: {"place": Route.PLACED, "fail": Route.ENDING, "completed": Route.OVER},
-    Route.PLACED: {"return": Route.QUEUED, "fail": Route.ENDING, "completed": Route.OVER},
-    Route.ENDING: {"completed": Route.OVER},
-    Route.OVER: {},
-}
-
-
-class Routed:
-    """One activation here. `attempts` count for the poison rule, `starts` are all, `returns` those whose code didn't run."""
-
-    __slots__ = ("action", "alone", "attempts", "message", "returns", "since", "starts", "state", "tries")
-
-    def __init__(self, message: ActivationMessage, action: Executable | None = None) -> None:
-        self.message = message
-        self.action = action
-        self.attempts = 0
-        self.starts = 0
-        self.alone = False
-        self.returns = 0
-        self.tries = 0
-        self.since = 0.0
-        self.state = Route.ARRIVED
+FROM_PROXIES = (Up, Ready, StartFailed, Free, Returned, Lost, Gone)
 
 
 class ActivationRouter(NodeActor):
@@ -122,6 +75,11 @@ class ActivationRouter(NodeActor):
     def __repr__(self) -> str:
         return f"<ActivationRouter {len(self.routed)} live {self.pool!r}>"
 
+    def receiveMessage(self, message: object, sender: ActorAddress) -> None:  # noqa: N802 - Thespian's name
+        """What the proxies of an instance before this one still say is not looked at."""
+        if not isinstance(message, FROM_PROXIES) or message.cid in self.proxies:
+            super().receiveMessage(message, sender)
+
     # Accepting ----------------------------------------------------------------------------------------------------
 
     def on_invoke(self, message: Invoke) -> None:
@@ -141,9 +99,9 @@ class ActivationRouter(NodeActor):
             return
         without_key = msgspec.structs.replace(message.message, user=msgspec.structs.replace(message.message.user, authkey={}))
         body = encode(without_key)
-        refusal = self._refusal(len(body))
-        if refusal is not None:
-            self.services.answers.refused(activation_id, *refusal)
+        refused = refusal(self.services, len(body))
+        if refused is not None:
+            self.services.answers.refused(activation_id, *refused)
             return
         event = Accepted(activation_id, Raw(body), self.services.clock.wall_ms(), message.topic, message.offset)
         try:
@@ -152,20 +110,6 @@ class ActivationRouter(NodeActor):
             self.services.answers.refused(activation_id, UNSTORABLE.format(error=error), 400)
             return
         self._step(self._enter(Routed(message.message, message.action)), "journal")
-
-    def _refusal(self, size: int) -> tuple[str, int] | None:
-        """The reason and HTTP status, or None."""
-        rules = self.services.rules
-        if self.services.draining:
-            return DRAINING, 503
-        if len(self.services.journal.live) >= rules.live_bound:
-            return FULL, 503
-        if size > rules.largest:
-            return f"The invocation is larger than allowed: {size} > {rules.largest} bytes.", 413
-        if self.services.journal.stalled() > rules.stall:
-            return STALLED, 503
-        reason = self.services.unfit()
-        return None if reason is None else (reason, 503)
 
     def _enter(self, routed: Routed) -> Routed:
         self.routed[routed.message.activation_id] = routed
@@ -285,19 +229,8 @@ class ActivationRouter(NodeActor):
         progress = self.services.board[decision.id]
         progress.state, progress.since, progress.attempt = "running", self.services.clock.wall_ms(), routed.starts + 1
         job = Job(routed.message, action, attempt, routed.starts, routed.alone, routed.since)
-        self.send(self.proxies[decision.cid], Run(job, self._may_run_ahead(routed)))
+        self.send(self.proxies[decision.cid], Run(job, may_run_ahead(self.services, job)))
         self.services.instrument("placed", {"job": job, "cid": decision.cid, "start": decision.start})
-
-    def _may_run_ahead(self, routed: Routed) -> bool:
-        """Run-ahead: first attempt, `replay: rerun`, the store prompt, and no unclean start a minute ago."""
-        assert routed.action is not None
-        return (
-            routed.starts == 0
-            and not routed.alone
-            and routed.action.replay == "rerun"
-            and self.services.clock.monotonic() >= self.services.run_ahead_from
-            and self.services.journal.prompt()
-        )
 
     def _create(self, decision: Create) -> None:
         proxy = self.createActor(partial(ContainerProxy, self.services, decision.cid))
@@ -310,23 +243,17 @@ class ActivationRouter(NodeActor):
 
     def on_up(self, message: Up) -> None:
         """A container is created."""
-        if message.cid not in self.proxies:
-            return
         self.pool.up(message.cid, self.services.clock.monotonic())
         self.services.instrument("up", {"cid": message.cid, "container": message.container, "stages": message.stages})
         self._plan()
 
     def on_ready(self, message: Ready) -> None:
         """A container is initialised."""
-        if message.cid not in self.proxies:
-            return
         self.pool.initialized(message.cid)
         self._plan()
 
     def on_start_failed(self, message: StartFailed) -> None:
         """End the jobs that can't have a container; others wait for the next try."""
-        if message.cid not in self.proxies:
-            return
         waiting = self.pool.waiting_for(message.cid)
         self.pool.lost(message.cid)
         self._gone(message.cid)
@@ -341,8 +268,6 @@ class ActivationRouter(NodeActor):
 
     def on_free(self, message: Free) -> None:
         """A run is over, its container healthy."""
-        if message.cid not in self.proxies:
-            return
         now = self.services.clock.monotonic()
         self.pool.free(message.cid, message.activation_id, message.run_ms, message.init_ms, now)
         self._plan()
@@ -354,8 +279,6 @@ class ActivationRouter(NodeActor):
 
     def on_returned(self, message: Returned) -> None:
         """Its code did not run: place it again, unless that has happened too often."""
-        if message.cid not in self.proxies:
-            return
         self.pool.release(message.cid, message.job.activation_id)
         self._again(message.job.activation_id)
         self._plan()
@@ -373,15 +296,11 @@ class ActivationRouter(NodeActor):
 
     def on_lost(self, message: Lost) -> None:
         """A container takes no more work."""
-        if message.cid not in self.proxies:
-            return
         self.pool.lost(message.cid)
         self._plan()
 
     def on_gone(self, message: Gone) -> None:
         """Its memory is free."""
-        if message.cid not in self.proxies:
-            return
         self._gone(message.cid)
         self._plan()
 
@@ -491,14 +410,12 @@ class ActivationRouter(NodeActor):
         live, stage = self.services.journal.live.get(activation_id), self.services.journal.stage(activation_id)
         if live is None or stage not in UNENDED or activation_id in self.routed:
             return
-        message, starts = decode_message(live.message), max(live.starts, int(stage is Stage.STARTED))
-        if starts and live.replay == "never":
-            now = self.services.clock.wall_ms()
-            interrupted = endings.failed(message, None, 3, endings.INTERRUPTED, now, starts)
-            self.send(self.services.directory.writer, Ended(message, interrupted, []))
+        now, alone_from = self.services.clock.wall_ms(), self.services.rules.alone_from
+        command = recovery.within(live, stage, alone_from=alone_from, now_ms=now)
+        if isinstance(command, Ended):
+            self.send(self.services.directory.writer, command)
         else:
-            alone = live.counted + 1 >= self.services.rules.alone_from
-            self.on_resume(Resume(message, live.counted, starts, alone))
+            self.on_resume(command)
 
     def _step(self, routed: Routed, event: str) -> None:
         routed.state = step(ROUTE, "activation", routed.message.activation_id, routed.state, event)

@@ -13,7 +13,7 @@ from actors import endings
 from actors.ports import Live
 from messages.commands import Ended, Redo, Resume
 from messages.lifecycle import Stage
-from messages.wire import decode_message
+from messages.wire import ActivationMessage, decode_message
 
 
 def resume(
@@ -23,12 +23,24 @@ def resume(
     return [_one(each, noted, alone_from, now_ms) for each in live]
 
 
+def within(live: Live, stage: Stage, *, alone_from: int, now_ms: int) -> Resume | Ended:
+    """The same for one that this very process had begun, when its router was restarted; `stage`: with all that was appended."""
+    message, starts = decode_message(live.message), max(live.starts, int(stage is Stage.STARTED))
+    if starts and live.replay == "never":
+        return _interrupted(message, starts, now_ms)
+    return Resume(message, live.counted, starts, alone=live.counted + 1 >= alone_from)
+
+
+def _interrupted(message: ActivationMessage, starts: int, now_ms: int) -> Ended:
+    return Ended(message, endings.failed(message, None, 3, endings.INTERRUPTED, now_ms, starts), [])
+
+
 def _one(live: Live, noted: Container[str], alone_from: int, now_ms: int) -> Redo | Resume | Ended:
     message = decode_message(live.message)
     if live.finished is not None:
         return Redo(message, live.finished, live.stage is Stage.RECORDED, live.stage is Stage.ACKED)
     if live.starts and live.replay == "never":
-        return Ended(message, endings.failed(message, None, 3, endings.INTERRUPTED, now_ms, live.starts), [])
+        return _interrupted(message, live.starts, now_ms)
     if live.died_alone:
         error = endings.GIVEN_UP.format(attempts=live.counted)
         return Ended(message, endings.failed(message, None, 3, error, now_ms, live.starts), [])

@@ -10,8 +10,10 @@ from thespian.actors import ChildActorExited
 
 import actors.activation_router as module
 from actors import endings
-from actors.activation_router import DRAINING, FULL, ROUTE, ActivationRouter, Route
+from actors.activation_router import ActivationRouter
+from actors.admission import DRAINING, FULL
 from actors.pool import PoolSettings
+from actors.route import ROUTE, Route
 from actors.system import NodeAddress, Restarted
 from messages.commands import (
     Abandon,

@@ -139,9 +139,9 @@ def test_every_step_of_the_table_is_reached(monkeypatch: pytest.MonkeyPatch, nam
     table = getattr(module, name)
     seen = steps_of(monkeypatch, table)
     for state in Container:
-        for event in EVENTS:
+        for event, sent in EVENTS.items():
             if event in CONTAINER[state]:
-                in_state(state).deliver(EVENTS[event])
+                in_state(state).deliver(sent)
     for story in STORIES:
         bench().deliver(*story)
     assert {(state, event) for state in table for event in table[state]} - seen == set()

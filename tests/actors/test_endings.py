@@ -15,7 +15,8 @@ def test_an_end_without_a_run_is_upstreams_fallback_record() -> None:
     record = record_of(message(), finished, [])
     assert (record.start, record.end, record.duration, record.version) == (5000, 5000, 0, "0.0.1")
     assert bytes(record.response.result) == b'{"error":"no"}'
-    assert [(pair.key, pair.value) for pair in record.annotations] == [("path", "guest/hello"), ("kind", "unknown"), ("attempts", 2)]
+    annotations = {pair.key: pair.value for pair in record.annotations}
+    assert annotations == {"path": "guest/hello", "kind": "unknown", "attempts": 2}
 
 
 def test_an_end_of_a_known_action_tells_its_kind_and_limits() -> None:

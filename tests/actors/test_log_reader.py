@@ -38,7 +38,8 @@ def texts(logs: Logs) -> list[str]:
 
 def test_lines_go_to_writer_and_proxy_when_both_sentinels_are_there() -> None:
     """Whether the answer or the sentinels came first."""
-    for order in ([end(), chunk("stdout", b"a\n" + END), chunk("stderr", END)], [chunk("stdout", b"a\n" + END), chunk("stderr", END), end()]):
+    output = [chunk("stdout", b"a\n" + END), chunk("stderr", END)]
+    for order in ([end(), *output], [*output, end()]):
         made = bench()
         made.deliver(begin(), *order)
         (logs,) = made.to(WRITER)

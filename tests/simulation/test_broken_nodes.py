@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import tests.simulation.node as node_module
-from actors import recovery
+from actors import activation_router, recovery
 from actors.activation_router import ActivationRouter
 from actors.container_proxy import ContainerProxy
 from actors.pool import Assign
@@ -181,7 +181,7 @@ def test_fenced_owner_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_started_is_no_barrier_for_what_may_not_be_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
     """`replay: never` needs `started` to be durable before the code runs."""
-    monkeypatch.setattr(ActivationRouter, "_may_run_ahead", lambda self, routed: True)
+    monkeypatch.setattr(activation_router, "may_run_ahead", lambda services, job: True)
     caught(1000, "must not be replayed")
 
 

@@ -1,0 +1,52 @@
+"""An activation's way through the router: the table, and what the router knows of each one on it."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from messages.action import Executable
+from messages.lifecycle import Stage
+from messages.wire import ActivationMessage
+
+UNENDED = (Stage.ACCEPTED, Stage.STARTED)
+"""Stages of an activation whose end nobody has journaled."""
+
+
+class Route(Enum):
+    """Where an activation is on its way through the router."""
+
+    ARRIVED = "arrived"
+    ACCEPTING = "accepting"
+    FETCHING = "fetching"
+    QUEUED = "queued"
+    PLACED = "placed"
+    ENDING = "ending"
+    OVER = "over"
+
+
+ROUTE: dict[Route, dict[str, Route]] = {
+    Route.ARRIVED: {"journal": Route.ACCEPTING, "resume": Route.FETCHING},
+    Route.ACCEPTING: {"durable": Route.FETCHING},
+    Route.FETCHING: {"fetched": Route.QUEUED, "fail": Route.ENDING, "completed": Route.OVER},
+    Route.QUEUED: {"place": Route.PLACED, "fail": Route.ENDING, "completed": Route.OVER},
+    Route.PLACED: {"return": Route.QUEUED, "fail": Route.ENDING, "completed": Route.OVER},
+    Route.ENDING: {"completed": Route.OVER},
+    Route.OVER: {},
+}
+
+
+class Routed:
+    """One activation here. `attempts` count for the poison rule, `starts` are all, `returns` those whose code didn't run."""
+
+    __slots__ = ("action", "alone", "attempts", "message", "returns", "since", "starts", "state", "tries")
+
+    def __init__(self, message: ActivationMessage, action: Executable | None = None) -> None:
+        self.message = message
+        self.action = action
+        self.attempts = 0
+        self.starts = 0
+        self.alone = False
+        self.returns = 0
+        self.tries = 0
+        self.since = 0.0
+        self.state = Route.ARRIVED

@@ -65,7 +65,10 @@ class Estimates:
 
 
 class BackOff:
-    """Keeps a failing image or driver from being hammered: by (kind, image), cleared by the first success."""
+    """Keeps a failing image or driver from being hammered: by (kind, image), cleared by the first run that succeeds.
+
+    A container that ends before anything was run in it has failed as one that could not be created.
+    """
 
     def __init__(self) -> None:
         self._until: dict[tuple[str, str], tuple[float, float]] = {}  # -> (delay, not before)

@@ -84,7 +84,6 @@ class Ledger:
         container = self._containers.get(cid)
         self._containers.move(container, "up")
         self._creation_ended(container)
-        self._back_off.succeeded(container.shape.source)
         self.estimates.creations.learn(container.shape.source, now - container.created)
         container.since = now
         self._expiry = min(self._expiry, now + self.settings.idle_timeout)
@@ -109,6 +108,7 @@ class Ledger:
         self._end_run(container, id)
         if container.state is State.REMOVING or container.owner is None:
             return
+        self._back_off.succeeded(container.shape.source)
         action = self._queues.actions[container.owner]
         self.estimates.runs.learn(action.owner[1], run_ms / 1000)
         if init_ms > 0:
@@ -128,7 +128,7 @@ class Ledger:
         still in it: each is ended or added again by the caller, and `release`d. Harmless when repeated.
         Raises UnknownContainer."""
         container = self._containers.get(cid)
-        if container.state is State.STARTING:
+        if container.state in (State.STARTING, State.EMPTY):
             self._back_off.failed(container.shape.source)
         self._remove(container)
         self._survey = True

@@ -284,9 +284,29 @@ def test_failed_creations_back_off():
     assert delays == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
     first, _ = pool.plan(now)
     pool.up(first.cid, now)
+    assert pool.plan(now) == [Assign(first.cid, "1", "cold")]
+    pool.free(first.cid, "1", 5.0, 20.0, now)
     pool.lost(first.cid)
     pool.gone(first.cid)
-    assert [type(decision) for decision in pool.plan(now)] == [Create]
+    pool.add(job("3", action="other", since=now))
+    assert Create in [type(decision) for decision in pool.plan(now)]
+
+
+def test_containers_that_die_unused_back_off():
+    """A stem cell that comes up and ends by itself is made again after 0.1 s, 0.2 s, …, not at once for ever."""
+    pool = pool_of(512, stem_cells=CELLS)
+    now, delays = 0.0, []
+    for _ in range(4):
+        (create,) = pool.plan(now)
+        pool.up(create.cid, now)
+        pool.plan(now)
+        pool.lost(create.cid)
+        pool.gone(create.cid)
+        assert pool.plan(now) == []
+        at = pool.next_wakeup(now)
+        delays.append(round(at - now, 3))
+        now = at
+    assert delays == [0.1, 0.2, 0.4, 0.8]
 
 
 def test_failed_stem_cells_are_nobodys():

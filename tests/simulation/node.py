@@ -113,6 +113,9 @@ class SimNode:
             failpoint=self._failpoint,
         )
         await core.open(clean=clean)
+        if len(self.world.processes) > 1:
+            # The older owner is not known to be dead: it may run ahead for a lease from its last write before our claim.
+            await asyncio.sleep(journal.lease)
         await machine.remove_leftovers(process)
         noted = set(machine.note)
         self.containers = SimContainers(machine, process, core.output)

@@ -287,7 +287,8 @@ class Simulation:
         wait = LEASE + rng.uniform(0.1, 3)
         if succeeded:
             self.world.at(wait, successor)
-            self.world.at(wait + rng.choice((rng.uniform(0, 0.05), rng.uniform(0, 3), rng.uniform(0, 9))), go_on)
+            self.world.at(wait + LEASE + rng.uniform(0.5, 6), self._compact)
+            self.world.at(wait + rng.choice((rng.uniform(0, 0.05), rng.uniform(0, 3), LEASE + rng.uniform(0, 9))), go_on)
         else:
             self.world.at(rng.uniform(0, wait), go_on)
 

@@ -92,7 +92,7 @@ class World:
         heapq.heappush(self._later, (self.now + max(0.0, delay), self._count, process, handle))
         return handle
 
-    def run(self, until: Callable[[], bool], limit: float, max_steps: int = 150_000) -> None:
+    def run(self, until: Callable[[], bool], limit: float, max_steps: int = 60_000) -> None:
         """Run until `until()`; Stuck if `limit` virtual seconds pass first, or nothing is left to happen."""
         end = self.now + limit
         while not until():

@@ -72,6 +72,7 @@ class _Serving:
         self.screen = screen
         self.stop = asyncio.Event()
         self.forced = False
+        self.took_up = False
 
     async def main(self) -> int:
         """The node's whole life."""
@@ -79,12 +80,13 @@ class _Serving:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._signalled)
         data_dir = DataDir.open(self.settings.data_dir, f"invoker{self.settings.id}")
-        clean = False
+        ended_well = False
         try:
-            clean = await self._serve(data_dir)
+            ended_well = await self._serve(data_dir)
         finally:
-            data_dir.close(clean=clean)
-        return 0 if clean else 1
+            # A start that came to nothing leaves the directory as the process before it did: drained or dead.
+            data_dir.close(clean=ended_well if self.took_up else data_dir.died is None)
+        return 0 if ended_well else 1
 
     def _signalled(self) -> None:
         """The first signal drains, a second one ends the wait."""
@@ -107,7 +109,10 @@ class _Serving:
             await node.open_driver()
             notes = [note for note in (port_note, *node.driver_notes()) if note]
             self.screen.on_listening(url, choice.auth, choice.origin, notes, public_auth=choice.public)
-            resumed = await node.open(settings.api_host or url, url)
+            resumed = await self._open(node, url)
+            if resumed is None:
+                return True
+            self.took_up = True
             node.spawn(self._keep_clean(node, store))
             node.spawn(self._watch_disk(node))
             self.screen.on_ready(node.age(), resumed)
@@ -117,6 +122,17 @@ class _Serving:
             if server is not None:
                 await server.stop(1.0)
             listener.close()
+
+    async def _open(self, node: Node, url: str) -> int | None:
+        """How much work was taken up again; None if a signal came before: the store may take for ever. Raises StoreError."""
+        opening = asyncio.create_task(node.open(self.settings.api_host or url, url))
+        stopping = asyncio.create_task(self.stop.wait())
+        await asyncio.wait((opening, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not opening.done():
+            opening.cancel()
+            await asyncio.wait((opening,))
+        return None if opening.cancelled() else opening.result()
 
     async def _until_stopped(self, node: Node) -> bool:
         """Wait for a signal or a failure; whether the end was clean."""

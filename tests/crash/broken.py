@@ -9,8 +9,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from containers.host import ContainerHost
+from store.errors import StoreUnavailable
 from store.journal import Journal
 from store.journal_reader import JournalReader
+from store.sqlite_log import SqliteLog
 from transport import core, node
 
 WRITES_AFTER = 3.0
@@ -57,11 +59,25 @@ def forgetful() -> None:
     JournalReader.folded = folded
 
 
+def unanswered() -> None:
+    """A store that answers reads, and no write of the journal, ever. (No fault of a node: of the world around it.)"""
+
+    async def create(*_):
+        raise StoreUnavailable("no answer")
+
+    SqliteLog.create = create
+
+
 def twice() -> None:
     node.ContainerHost = Twice
 
 
-BROKEN = {"record before accepted": hasty, "replay skips the last document": forgetful, "duplicate enqueue": twice}
+BROKEN = {
+    "record before accepted": hasty,
+    "replay skips the last document": forgetful,
+    "duplicate enqueue": twice,
+    "store without an answer": unanswered,
+}
 
 if __name__ == "__main__":
     BROKEN[os.environ["BROKEN_NODE"]]()

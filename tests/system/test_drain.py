@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.crash.node import NoAnswer, Node, until
+from tests.crash.node import ROOT, NoAnswer, Node, request, until
 from tests.crash.story import Stored, Story, annotation
 from tests.crash.watch import CODE, Watch
 from tests.oracle import Submitted
 
+BROKEN_LAUNCHER = ROOT / "tests" / "crash" / "broken.py"
 GOOD = Submitted("", expect={0})
 
 
@@ -143,3 +145,34 @@ def test_idle_node_ends_at_once(tmp_path: Path) -> None:
         assert node.stop(10).code == 0
         with pytest.raises(NoAnswer):
             node.api("GET", "actions")
+
+
+def test_stopped_while_it_starts(tmp_path: Path) -> None:
+    """The store does not answer the claim: the port says so, and a signal ends the node all the same."""
+    unanswered = {"BROKEN_NODE": "store without an answer"}
+    with Node(tmp_path / "data", environment=unanswered, launcher=BROKEN_LAUNCHER) as node:
+        node.wait_listening()
+        assert request(node.url, "GET", "/live").status == 200
+        assert request(node.url, "GET", "/ready").status == 503
+        ended = node.stop(15)
+        assert ended.left == []
+        assert ended.code == 0
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_failed_start_leaves_the_verdict(dead: bool, tmp_path: Path) -> None:
+    """A start that comes to nothing in between does not turn a drain into a death, nor a death into a drain."""
+    data_dir = tmp_path / "data"
+    with Watch() as watch:
+        story = Story(watch)
+        with Node(data_dir, "--drain-timeout", "0s") as node:
+            begin(story, node, "long", 1, blocking=False).join()
+            story.ended(node.kill() if dead else node.stop(), -signal.SIGKILL if dead else 0)
+        with socket.create_server(("127.0.0.1", 0)) as taken, Node(data_dir, port=str(taken.getsockname()[1])) as node:
+            assert node.wait_dead().code == 2
+        with Node(data_dir) as node:
+            node.wait_ready().wait_quiet()
+            story.ended(node.stop(), 0)
+        story.check(data_dir)
+    claims = [event for _, event in Stored.read(data_dir).journal if event.name == "claim"]
+    assert [claim.clean for claim in claims] == [True, not dead]

@@ -16,10 +16,10 @@ from thespian.actors import ActorAddress, ChildActorExited, WakeupMessage
 
 from actors import endings, recovery
 from actors.admission import UNSTORABLE, may_run_ahead, refusal
-from actors.base import NodeActor, Progress, Services, step
+from actors.base import NodeActor, Progress, Services
 from actors.container_proxy import ContainerProxy
 from actors.pool import Assign, Create, Pool, PoolSettings, Waiting
-from actors.route import ROUTE, UNENDED, Route, Routed
+from actors.route import UNENDED, Route, Routed
 from actors.system import Restarted
 from messages.commands import (
     Abandon,
@@ -109,7 +109,7 @@ class ActivationRouter(NodeActor):
         except StoreRefused as error:
             self.services.answers.refused(activation_id, UNSTORABLE.format(error=error), 400)
             return
-        self._step(self._enter(Routed(message.message, message.action)), "journal")
+        self._enter(Routed(message.message, message.action)).step("journal")
 
     def _enter(self, routed: Routed) -> Routed:
         self.routed[routed.message.activation_id] = routed
@@ -125,7 +125,7 @@ class ActivationRouter(NodeActor):
         if routed is None:
             self._resume_live(message.activation_id)
             return
-        self._step(routed, "durable")
+        routed.step("durable")
         self._fetch(routed)
 
     def on_not_accepted(self, message: NotAccepted) -> None:
@@ -137,7 +137,7 @@ class ActivationRouter(NodeActor):
         """Accepted by an earlier process: the same way from here on."""
         routed = self._enter(Routed(message.message))
         routed.attempts, routed.starts, routed.alone = message.attempts, message.starts, message.alone
-        self._step(routed, "resume")
+        routed.step("resume")
         self._fetch(routed)
 
     # Queueing -----------------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ class ActivationRouter(NodeActor):
         if limit is not None and age > limit * 1000 and not routed.starts:
             self._fail(routed, 3, endings.too_old(age, limit))
             return
-        self._step(routed, "fetched")
+        routed.step("fetched")
         routed.since = now
         self._wait(routed)
 
@@ -222,7 +222,7 @@ class ActivationRouter(NodeActor):
 
     def _place(self, decision: Assign) -> None:
         routed = self.routed[decision.id]
-        self._step(routed, "place")
+        routed.step("place")
         attempt = routed.attempts + 1
         action = routed.action
         assert action is not None
@@ -291,7 +291,7 @@ class ActivationRouter(NodeActor):
         if routed.returns >= self.services.rules.run_tries:
             self._fail(routed, 3, endings.NO_RESOURCES)
             return
-        self._step(routed, "return")
+        routed.step("return")
         self._wait(routed)
 
     def on_lost(self, message: Lost) -> None:
@@ -316,7 +316,7 @@ class ActivationRouter(NodeActor):
     # Ends ---------------------------------------------------------------------------------------------------------
 
     def _fail(self, routed: Routed, status_code: int, error: str) -> None:
-        self._step(routed, "fail")
+        routed.step("fail")
         now = self.services.clock.wall_ms()
         finished = endings.failed(routed.message, routed.action, status_code, error, now, max(1, routed.starts))
         self.send(self.services.directory.writer, Ended(routed.message, finished, []))
@@ -327,7 +327,7 @@ class ActivationRouter(NodeActor):
         self.services.board.pop(message.activation_id, None)
         if routed is not None:
             self.pool.cancel(message.activation_id)
-            self._step(routed, "completed")
+            routed.step("completed")
 
     def on_drain(self, message: Drain) -> None:
         """Accept nothing more; what is live goes on."""
@@ -416,9 +416,6 @@ class ActivationRouter(NodeActor):
             self.send(self.services.directory.writer, command)
         else:
             self.on_resume(command)
-
-    def _step(self, routed: Routed, event: str) -> None:
-        routed.state = step(ROUTE, "activation", routed.message.activation_id, routed.state, event)
 
     HANDLERS: ClassVar = {
         Invoke: on_invoke,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
+from actors.base import step
 from messages.action import Executable
 from messages.lifecycle import Stage
 from messages.wire import ActivationMessage
@@ -50,3 +51,7 @@ class Routed:
         self.tries = 0
         self.since = 0.0
         self.state = Route.ARRIVED
+
+    def step(self, event: str) -> None:
+        """Go on by the table. Raises IllegalTransition."""
+        self.state = step(ROUTE, "activation", self.message.activation_id, self.state, event)

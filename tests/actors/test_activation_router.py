@@ -8,7 +8,7 @@ import pytest
 from msgspec import Raw
 from thespian.actors import ChildActorExited
 
-import actors.activation_router as module
+import actors.route as module
 from actors import endings
 from actors.activation_router import ActivationRouter
 from actors.admission import DRAINING, FULL

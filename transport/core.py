@@ -13,12 +13,11 @@ from actors.log_reader import LogReader
 from actors.pool import PoolSettings
 from actors.ports import ActionPort, AnswerPort, Clock, ContainerPort, Instrument, RecordPort
 from actors.result_writer import ResultWriter
-from actors.system import CallSoon, NodeSystem, OnFailure
+from actors.system import CallSoon, NodeSystem, OnFailure, RestartLimit
 from messages.commands import Drain, Invoke, LogChunk, NotAccepted, Redo, Resume
 from messages.events import Accepted
 from messages.record import storable
 from store.contract import DocumentLog
-from store.errors import StoreError
 from store.journal import Folded, Journal, JournalHooks
 from store.journal_queue import JournalSettings
 
@@ -44,13 +43,15 @@ class Core:
         instrument: Instrument,
         on_failure: OnFailure,
         on_fenced: Callable[[], None],
-        on_failed: Callable[[StoreError], None],
+        on_failed: Callable[[Exception], None],
         failpoint: Callable[[str, str], None] | None = None,
         unfit: Callable[[], str | None] = lambda: None,
     ) -> None:
         hooks = JournalHooks(storable, self._refused, self.fenced, on_failed, failpoint)
         self.journal = Journal(log, stream, writer=writer, clock=clock, spawn=spawn, hooks=hooks, settings=journal_settings)
-        self.system = NodeSystem(call_soon, clock.call_later, on_failure)
+        self.system = NodeSystem(call_soon, clock.call_later, self._actor_failed)
+        self._on_failure = on_failure
+        self._on_failed = on_failed
         self._on_fenced = on_fenced
         self._answers = answers
         self._clock = clock
@@ -124,6 +125,12 @@ class Core:
         """Another process owns the stream: from here on no actor answers, runs or records anything."""
         self.system.shutdown()
         self._on_fenced()
+
+    def _actor_failed(self, name: str, error: Exception, message: object) -> None:
+        """An actor that is restarted no more leaves a node that does nothing: the process ends, its successor has the journal."""
+        self._on_failure(name, error, message)
+        if isinstance(error, RestartLimit):
+            self._on_failed(error)
 
     def _refused(self, event: Accepted) -> None:
         self._answers.refused(event.id, REFUSED_BY_STORE, 413)

@@ -9,10 +9,10 @@ import msgspec
 
 from actors.base import Rules
 from actors.pool import PoolSettings
+from actors.system import RestartLimit
 from messages.action import Executable
 from messages.commands import Invoke
 from messages.wire import ActivationMessage, ActivationRecord
-from store.errors import StoreError
 from store.journal_queue import JournalSettings
 from store.ports import Actions, Records
 from tests.oracle import Told
@@ -70,7 +70,6 @@ class SimNode:
         self.core: Core | None = None
         self.ready = False
         self.fenced = False
-        self.failed = False
         self.closed = False
         self.draining = False
         self.failpoint: Callable[[str, str], None] | None = None
@@ -109,7 +108,7 @@ class SimNode:
             instrument=self._observe,
             on_failure=self._actor_failed,
             on_fenced=self._fenced,
-            on_failed=self._journal_failed,
+            on_failed=self._ends,
             failpoint=self._failpoint,
         )
         await core.open(clean=clean)
@@ -157,15 +156,18 @@ class SimNode:
         if self.alive and not self.process.paused and self.core is not None and 0 < self.core.journal.epoch < newest:
             self.core.fenced()
 
-    def _journal_failed(self, error: StoreError) -> None:
-        self.failed = True
-        self.world.violated(f"{self.process.name}: the journal failed: {error!r}")
+    def _ends(self, error: Exception) -> None:
+        """The process can't go on."""
+        if not isinstance(error, RestartLimit):
+            self.world.violated(f"{self.process.name}: the journal failed: {error!r}")
+        self.ready = False
+        self.world.at(0.01, self._gone)
 
     def _gone(self) -> None:
         if self.process.alive:
             if self.containers is not None:
                 self.containers.destroy_all()
-            self.process.kill("fenced")
+            self.process.kill("fenced" if self.fenced else "ended")
 
     def invoke(self, message: ActivationMessage, action: Executable | None) -> None:
         """A request reaches it."""

@@ -57,7 +57,7 @@ def test_what_does_not_finish_stays(tmp_path: Path) -> None:
     with Watch() as watch:
         story = Story(watch)
         with Node(data_dir, "--drain-timeout", "300ms") as node:
-            caller = begin(story, node, "long", 3, blocking=False)
+            caller = begin(story, node, "long", 1.5, blocking=False)
             caller.join()
             story.ended(node.stop(), 0)
             assert "stopped, 1 unfinished in the journal for the next start" in node.output
@@ -98,7 +98,7 @@ def test_second_signal_ends_the_wait(tmp_path: Path) -> None:
     with Watch() as watch:
         story = Story(watch)
         with Node(data_dir) as node:
-            begin(story, node, "long", 3, blocking=False).join()
+            begin(story, node, "long", 1.5, blocking=False).join()
             node.signal(signal.SIGINT)
             until(lambda: "draining" in node.output, 10, lambda: node.output)
             node.signal(signal.SIGINT)

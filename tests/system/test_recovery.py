@@ -48,7 +48,7 @@ def test_action_deleted_before_the_restart(tmp_path: Path) -> None:
         story = Story(watch)
         with Node(data_dir, "--memory", "256m") as node:  # room for one: what comes second waits
             node.wait_ready()
-            caller = busy(story, node, "first", 1)
+            caller = busy(story, node, "first", 0.5)
             node.put_action("gone", "python:3", CODE["python:3"])
             waiting = story.invoke(node, "gone", "waiting", blocking=False, wanted=Submitted("", expect={1}))
             assert waiting.outcome == "accepted"
@@ -72,7 +72,7 @@ def test_too_old(tmp_path: Path) -> None:
         story = Story(watch)
         with Node(data_dir, "--memory", "256m") as node:
             node.wait_ready()
-            caller = busy(story, node, "started", 1)
+            caller = busy(story, node, "started", 0.5)
             story.invoke(node, "work", "waiting", blocking=False, wanted=Submitted("", expect={3}))
             story.ended(node.kill(), -signal.SIGKILL)
             caller.join()

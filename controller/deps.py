@@ -32,6 +32,7 @@ class Operator:
     """Prometheus text."""
     in_flight: Callable[[], Sequence[tuple[str, str]]] = tuple
     """(activation id, action) of everything unfinished."""
+    draining: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,7 @@ def foreign_host() -> ApiError:
 OPERATOR_MISSING = "Authentication is possible but has failed or not yet been provided."
 OPERATOR_WRONG = "username or password are wrong."
 ADMIN_ONLY = "This needs the node's admin key."
+DRAINING = "The node is draining: it takes no new work."
 
 # --- paths, names and queries -----------------------------------------------------------------------------------------
 

@@ -87,8 +87,10 @@ async def ping(api: Api, request: Request) -> Reply:
 
 
 async def ready(api: Api, request: Request) -> Reply:
-    """GET /ready."""
+    """GET /ready: whether new work is taken. A node that drains takes none, though it still answers."""
     check_ready(api)
+    if api.deps.operator.draining():
+        raise ApiError(503, errors.DRAINING)
     return Reply(200, b'{"ready":true}', Cors.NONE)
 
 

@@ -182,7 +182,14 @@ class _Serving:
             cors=self.settings.cors,
             loopback=_is_loopback(self.settings.host),
             hosts=tuple(_host_of(each) for each in (self.settings.host, self.settings.api_host, url) if each),
-            operator=Operator(admin, node.status, self.stop.set, node.metrics.text, node.in_flight),
+            operator=Operator(
+                admin,
+                node.status,
+                lambda: None if node.draining else self.stop.set(),  # asked once more it is no second signal
+                node.metrics.text,
+                node.in_flight,
+                lambda: node.draining,
+            ),
         )
 
     async def _keep_clean(self, node: Node, store: Store) -> None:

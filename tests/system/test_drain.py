@@ -51,6 +51,28 @@ def test_running_work_is_finished(number: int, tmp_path: Path) -> None:
         story.check(data_dir)
 
 
+def test_drained_over_http(tmp_path: Path) -> None:
+    """`POST /admin/drain`, however often, is one drain: not ready, reads go on, running work is finished, exit 0."""
+    data_dir = tmp_path / "data"
+    with Watch() as watch, Node(data_dir) as node:
+        story = Story(watch)
+        caller = begin(story, node, "running", 2)
+        admin = {"Authorization": "Bearer " + (data_dir / "admin.key").read_text().strip()}
+        for _ in range(3):
+            assert request(node.url, "POST", "/admin/drain", headers=admin).status == 202
+        until(lambda: "draining: 1 running" in node.output, 10, lambda: node.output)
+        assert request(node.url, "POST", "/admin/drain", headers=admin).status == 202
+        refused = request(node.url, "GET", "/ready")
+        assert refused.status == 503
+        assert "draining" in refused.body["error"]
+        assert request(node.url, "GET", "/live").status == 200
+        assert node.api("GET", "activations").status == 200
+        story.ended(node.wait_dead(), 0)
+        caller.join()
+        assert story.asked["running"].outcome == "answer"
+        story.check(data_dir)
+
+
 def test_what_does_not_finish_stays(tmp_path: Path) -> None:
     """After the drain timeout the rest is journaled; the next start finishes it, and the first run is no failed attempt."""
     data_dir = tmp_path / "data"

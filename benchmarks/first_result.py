@@ -64,7 +64,7 @@ def main() -> None:
         print(f"{'clone to first result':44} {total:7.2f} s, install {install / bare:.1f} x an empty environment")
         time.sleep(2)
         sizes = {pid: memory(pid) for pid in family(node.pid)}
-        print(f"resident: node {sizes.pop(node.pid):.0f} MB, its template and stem cells {sum(sizes.values()):.0f} MB (shared counted twice)")
+        print(f"resident: node {sizes.pop(node.pid):.0f} MB, template and stem cells {sum(sizes.values()):.0f} MB (shared twice)")
         print(json.dumps({"seconds_to_first_result": round(total, 2), "node_mb": round(memory(node.pid))}))
     finally:
         if node is not None:

@@ -25,6 +25,12 @@ TEXT = b"text/plain; charset=UTF-8"
 ABORT = "rewhisk.abort"
 """Key of `scope["extensions"]`: a callable that ends the connection at once, without an answer."""
 
+GONE = "rewhisk.gone"
+"""Key of `scope["extensions"]`: takes whom to call when the connection is lost, or None for nobody any more."""
+
+COMPLETE = "rewhisk.complete"
+"""Key of `scope["extensions"]`: says whether the whole body has arrived, so that reading it can't wait."""
+
 _DISCARD_FACTOR = 2
 """A refused body is read on up to so many times the limit, so that the client gets to see the answer."""
 
@@ -113,6 +119,8 @@ class Request:
         if b"content-length" not in self.headers and b"transfer-encoding" not in self.headers:
             return b""
         try:
+            if self._extension(COMPLETE)():
+                return await self._read(limit)
             async with asyncio.timeout(self.body_timeout):
                 return await self._read(limit)
         except TimeoutError:
@@ -163,17 +171,19 @@ class Request:
         except TimeoutError:
             return
 
-    async def disconnected(self) -> None:
-        """Returns when the client is gone. To be awaited only after the body was read."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+    def when_gone(self, call: Callable[[], None] | None) -> None:
+        """Whom to call as soon as the client is gone, at once if it is; None: nobody any more."""
+        self._extension(GONE)(call)
 
     async def abort(self) -> None:
         """End the connection without an answer. Returns when it is closed."""
-        end = self.scope.get("extensions", {}).get(ABORT)
-        if end is not None:
-            end()
-            await self.disconnected()
+        self._extension(ABORT)()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    def _extension(self, key: str) -> Callable[..., Any]:
+        extension: Callable[..., Any] = self.scope["extensions"][key]
+        return extension
 
 
 async def send_reply(send: Send, reply: Reply, headers: HeaderList) -> None:

@@ -84,30 +84,27 @@ async def _accepted(api: Api, request: Request, message: ActivationMessage, targ
 async def _result(request: Request, invocation: Invocation, wait: float) -> ActivationRecord | None:
     """The record, or None when the wait is over. Raises ClientGone as soon as nobody waits any more."""
     task = asyncio.current_task()
-    gone = over = False
+    assert task is not None
+    gone = False
 
-    def leave(_: asyncio.Task[None]) -> None:
+    def leave() -> None:
         nonlocal gone
-        if not over and task is not None:
-            gone = True
-            task.cancel()
+        gone = True
+        task.cancel()
 
-    watcher = asyncio.get_running_loop().create_task(request.disconnected())
-    watcher.add_done_callback(leave)
+    request.when_gone(leave)
     try:
         return await invocation.result(wait)
     except asyncio.CancelledError:
-        if gone and task is not None and task.uncancel() == 0:
+        if gone and task.uncancel() == 0:
             raise ClientGone from None
         raise
     except ConnectionAbortedError:
-        over = True
-        watcher.cancel()
+        request.when_gone(None)
         await request.abort()
         raise ClientGone from None
     finally:
-        over = True
-        watcher.cancel()
+        request.when_gone(None)
         invocation.forget()
 
 

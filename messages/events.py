@@ -100,8 +100,8 @@ class Claimed(Event, frozen=True, tag="claim"):
 class LiveEntry(Struct, frozen=True, omit_defaults=True):
     """One live activation in a snapshot: numbers of the documents that hold its events, and what claims made of it.
 
-    `starts`: processes that started it; `attempts` that count so far; `running`: code had started and no claim followed, so that the next unclean one counts it;
-    `died_alone`: the last attempt that counts ran with nothing beside it.
+    `starts`: processes that started it; `attempts` that count so far; `running`: code had started and no claim followed, so
+    that the next unclean one counts it; `died_alone`: the last attempt that counts ran with nothing beside it.
     """
 
     id: str

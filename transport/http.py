@@ -1,6 +1,6 @@
 """The HTTP server: uvicorn with httptools, with the bounds on request heads that it lacks, started and stopped by the node.
 
-What the application gets beyond ASGI is `scope["extensions"]["rewhisk.abort"]`, which ends the connection at once.
+What the application gets beyond ASGI is in `scope["extensions"]`: ABORT, GONE and COMPLETE of controller/http.py.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import asyncio
 import contextlib
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from controller.http import ABORT
+from controller.http import ABORT, COMPLETE, GONE
 
 MAX_HEAD = 64 << 10
 """Bytes of request line and headers together (Tomcat: 8 KiB, node: 16 KiB, nginx: 32 KiB; the URI may have 8 KiB)."""
@@ -75,6 +75,8 @@ class Protocol(HttpToolsProtocol):
     _in_head = False
     _refusal: tuple[int, str] | None = None
     _head_timer: asyncio.TimerHandle | None = None
+    _on_lost: Callable[[], None] | None = None
+    _lost = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A connection that never sends anything is idle."""
@@ -90,6 +92,14 @@ class Protocol(HttpToolsProtocol):
         """See asyncio.Protocol."""
         self._stop_head_timer()
         super().connection_lost(exc)
+        self._lost = True
+        if self._on_lost is not None:
+            self._on_lost()
+
+    def _when_gone(self, call: Callable[[], None] | None) -> None:
+        self._on_lost = call
+        if self._lost and call is not None:
+            call()
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol. What comes after the connection was refused is not looked at."""
@@ -106,7 +116,7 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
         self._head_size = 0
         self._in_head = True
-        extensions: dict[str, Any] = {ABORT: self.transport.abort}
+        extensions: dict[str, Any] = {ABORT: self.transport.abort, GONE: self._when_gone}
         self.scope["extensions"] = extensions
 
     def on_url(self, url: bytes) -> None:
@@ -127,6 +137,9 @@ class Protocol(HttpToolsProtocol):
         self._stop_head_timer()
         if not self.parser.should_upgrade():
             super().on_headers_complete()
+            cycle = self.cycle
+            extensions: dict[str, Any] = self.scope["extensions"]
+            extensions[COMPLETE] = lambda: not cycle.more_body
 
     def on_message_complete(self) -> None:
         """See httptools."""

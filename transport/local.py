@@ -18,17 +18,41 @@ from transport.contract import Refused
 class LocalInvocation:
     """An accepted activation and its caller."""
 
-    __slots__ = ("_answers", "answer", "id")
+    __slots__ = ("_answers", "_ended", "_record", "_waiter", "id")
 
     def __init__(self, answers: LocalAnswers, activation_id: str) -> None:
         self._answers = answers
         self.id = activation_id
-        self.answer: asyncio.Future[ActivationRecord] = asyncio.get_running_loop().create_future()
+        self._record: ActivationRecord | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._ended = False
 
     async def result(self, timeout: float) -> ActivationRecord | None:
         """Invocation.result."""
-        done, _ = await asyncio.wait((self.answer,), timeout=timeout)
-        return self.answer.result() if done and not self.answer.cancelled() else None
+        if self._record is None and not self._ended:
+            loop = asyncio.get_running_loop()
+            self._waiter = waiter = loop.create_future()
+            timer = loop.call_later(timeout, self.wake)
+            try:
+                await waiter
+            finally:
+                timer.cancel()
+        return self._record
+
+    def deliver(self, record: ActivationRecord) -> None:
+        """Its end."""
+        self._record = record
+        self.wake()
+
+    def end(self) -> None:
+        """The node ends: there will be no record here."""
+        self._ended = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Whoever waits goes on with what there is."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def forget(self) -> None:
         """Invocation.forget."""
@@ -83,8 +107,7 @@ class LocalAnswers:
         """AnswerPort.finished. Work that was finished was accepted."""
         self.accepted(activation_id)
         for invocation in self._waiting.pop(activation_id, ()):
-            if not invocation.answer.done():
-                invocation.answer.set_result(record)
+            invocation.deliver(record)
 
     def abort(self) -> None:
         """The node ends: whoever does not know yet whether it was accepted gets no answer."""
@@ -95,7 +118,7 @@ class LocalAnswers:
         self._accepting.clear()
         for invocations in self._waiting.values():
             for invocation in invocations:
-                invocation.answer.cancel()
+                invocation.end()
         self._waiting.clear()
 
 

@@ -1,61 +1,91 @@
-"""Prometheus metrics, fed by the core's instrument."""
+"""Prometheus metrics, fed by the core's instrument: plain numbers when something happens, families when somebody scrapes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
-from messages.commands import Job
 from messages.events import Finished
 
 STATUS = ("success", "application_error", "action_developer_error", "whisk_internal_error")
 """Upstream's names of the status codes in metrics (openwhisk-invoker.md 2.5)."""
 
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-"""Seconds."""
+BUCKETS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000)
+"""Upper bounds in ms."""
 
 
-class Metrics:
-    """Counts what the core does. `observe` is an Instrument."""
+class Times:
+    """A histogram of milliseconds."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self._ended = Counter("rewhisk_activations", "Activations that ended", ["status"], registry=self.registry)
-        self._starts = Counter("rewhisk_container_starts", "Runs by how they got a container", ["start"], registry=self.registry)
-        self._failures = Counter("rewhisk_actor_failures", "Actors that failed", ["actor"], registry=self.registry)
-        self._not_created = Counter("rewhisk_containers_not_created", "Failed creations", registry=self.registry)
-        self._wait = Histogram(
-            "rewhisk_wait_seconds", "From the request to user code", buckets=BUCKETS, registry=self.registry
-        )
-        self._run = Histogram(
-            "rewhisk_duration_seconds", "Init and run of an activation", buckets=BUCKETS, registry=self.registry
-        )
-        self._by_status = [self._ended.labels(status) for status in STATUS]
-        self._by_start = {start: self._starts.labels(start) for start in ("warm", "prewarmed", "cold")}
-        self._live = Gauge("rewhisk_live_activations", "Accepted and not over", registry=self.registry)
+        self._counts = [0] * (len(BUCKETS) + 1)
+        self._sum = 0
+
+    def add(self, ms: int) -> None:
+        """Count one."""
+        self._counts[bisect_left(BUCKETS, ms)] += 1
+        self._sum += ms
+
+    def family(self, name: str, text: str) -> Metric:
+        """As Prometheus has it: seconds, cumulative."""
+        total, buckets = 0, []
+        for bound, count in zip([*(f"{bound / 1000:g}" for bound in BUCKETS), "+Inf"], self._counts, strict=True):
+            total += count
+            buckets.append((bound, float(total)))
+        return HistogramMetricFamily(name, text, buckets=buckets, sum_value=self._sum / 1000)
+
+
+class Metrics(Collector):
+    """Counts what the core does. `observe` is an Instrument; `live` is asked at each scrape."""
+
+    def __init__(self, live: Callable[[], int] = lambda: 0) -> None:
+        self._live = live
+        self._ended = [0] * len(STATUS)
+        self._starts = dict.fromkeys(("warm", "prewarmed", "cold"), 0)
+        self._actor_failures: Counter[str] = Counter()
+        self._not_created = 0
+        self._wait, self._run = Times(), Times()
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
 
     def observe(self, step: str, facts: Mapping[str, object]) -> None:
         """Take one step of the core."""
         if step == "finished":
             finished = facts["finished"]
             assert isinstance(finished, Finished)
-            self._by_status[finished.status_code].inc()
-            self._run.observe((finished.end - finished.start) / 1000)
+            self._ended[finished.status_code] += 1
+            self._run.add(finished.end - finished.start)
             if isinstance(finished.wait_time, int):
-                self._wait.observe(finished.wait_time / 1000)
+                self._wait.add(finished.wait_time)
         elif step == "placed":
-            assert isinstance(facts["job"], Job)
-            self._by_start[str(facts["start"])].inc()
+            self._starts[str(facts["start"])] += 1
         elif step == "actor failed":
-            self._failures.labels(str(facts["actor"])).inc()
+            self._actor_failures[str(facts["actor"])] += 1
         elif step == "start failed":
-            self._not_created.inc()
+            self._not_created += 1
 
-    def live_from(self, count: Callable[[], int]) -> None:
-        """Where the number of live activations is asked for at each scrape."""
-        self._live.set_function(count)
+    def collect(self) -> Iterator[Metric]:
+        """See Collector."""
+        yield _counters("rewhisk_activations", "Activations that ended", "status", dict(zip(STATUS, self._ended, strict=True)))
+        yield _counters("rewhisk_container_starts", "Runs by how they got a container", "start", self._starts)
+        yield _counters("rewhisk_actor_failures", "Actors that failed", "actor", self._actor_failures)
+        yield CounterMetricFamily("rewhisk_containers_not_created", "Failed creations", value=self._not_created)
+        yield GaugeMetricFamily("rewhisk_live_activations", "Accepted and not over", value=self._live())
+        yield self._wait.family("rewhisk_wait_seconds", "From the request to user code")
+        yield self._run.family("rewhisk_duration_seconds", "Init and run of an activation")
 
     def text(self) -> bytes:
         """Prometheus text."""
-        return generate_latest(self.registry)
+        return generate_latest(self._registry)
+
+
+def _counters(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for value, count in values.items():
+        family.add_metric([value], count)
+    return family

@@ -54,7 +54,7 @@ class Node:
         self.limits = limits
         self.manifest = manifest
         self.answers = LocalAnswers()
-        self.metrics = Metrics()
+        self.metrics = Metrics(self.live)
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.started = time.monotonic()
         self.draining = False

@@ -167,7 +167,6 @@ class _Serving:
     ) -> ApiDeps:
         clock = LoopClock(asyncio.get_running_loop())
         admin = self.settings.admin_key or keep_secret(data_dir.path / ADMIN_KEY, split(new_pair(os.urandom))[1])
-        node.metrics.live_from(node.live)
         return ApiDeps(
             entities=store.entities,
             activations=store.activations,

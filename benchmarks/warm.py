@@ -37,9 +37,9 @@ ROOT = Path(__file__).parent.parent
 class Node:
     """A node of its own, in a process, on a data directory that goes with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str = "run.py") -> None:
         self.dir = tempfile.mkdtemp(prefix="rewhisk-bench-")
-        command = [sys.executable, "run.py", "node", "--port", "0", "--data-dir", self.dir, "--log-level", "warning"]
+        command = [sys.executable, program, "node", "--port", "0", "--data-dir", self.dir, "--log-level", "warning"]
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         self.url = ""
         assert self.process.stdout is not None

@@ -297,7 +297,7 @@ class Journal:
     def _hand_over(self, items: list[Item], snapshot: int) -> _Write:
         body = pack(self.epoch, self._writer, snapshot, [item.text for item in items])
         self._under_way = _Write(self.n + 1, body, encode_body(body), items, self._clock.monotonic())
-        self._fail_at("before", *(item.event for item in items))
+        self._fail_in("before", items)
         return self._under_way
 
     async def _store(self, write: _Write) -> _Verdict:
@@ -340,7 +340,7 @@ class Journal:
             self._refused(write.items[0])
 
     def _durable(self, write: _Write) -> None:
-        self._fail_at("written", *(item.event for item in write.items))
+        self._fail_in("written", write.items)
         self._under_way = None
         self.n = write.n
         self._confirm(write.sent)
@@ -350,7 +350,7 @@ class Journal:
                 self._snapshot, self._fold.base = write.n, item.event
             if item.done is not None:
                 item.done()
-        self._fail_at("after", *(item.event for item in write.items))
+        self._fail_in("after", write.items)
 
     def _refused(self, item: Item) -> None:
         """An event that the store refused alone. Its activation ends in the way that is left; the rest goes on."""
@@ -411,7 +411,11 @@ class Journal:
             except StoreUnavailable:
                 await self._sleep()
 
-    def _fail_at(self, position: str, *events: AnyEvent) -> None:
+    def _fail_at(self, position: str, event: AnyEvent) -> None:
         if self._hooks.failpoint is not None:
-            for event in events:
-                self._hooks.failpoint(event.name, position)
+            self._hooks.failpoint(event.name, position)
+
+    def _fail_in(self, position: str, items: list[Item]) -> None:
+        if self._hooks.failpoint is not None:
+            for item in items:
+                self._hooks.failpoint(item.event.name, position)

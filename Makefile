@@ -37,7 +37,7 @@ crash-full: $(DEV_STAMP)  ## every crash point with every other factor (long)
 	@REWHISK_CRASH_FULL=1 exec $(PY) -m pytest tests/crash $(ARGS)
 
 bench: $(RUN_STAMP)  ## warm invocations per second: make bench ARGS="--help"
-	@exec $(PY) benchmarks/warm.py $(ARGS)
+	@exec $(PY) -m benchmarks.warm $(ARGS)
 
 docs: $(DEV_STAMP)  ## write the generated pages again
 	@$(PY) -m config.reference && $(PY) docs/draw_states.py

@@ -4,7 +4,8 @@ Two machines, each a table. CONTAINER is the container's life; RUN that of one a
 the action's `concurrency` allows). Rules:
 
 * `started` is journaled before any user code of the activation runs (`/init` runs user code too); it is durable before,
-  unless the router allows run-ahead.
+  unless the router allows run-ahead. Then nobody waits for it: it rides with the next commit, mostly that of `finished`, and
+  until then the note is the evidence.
 * Whatever ends a run, its `Ended` goes to the ResultWriter exactly once, or the job goes back to the router (`Returned`)
   because its code certainly did not run.
 * A container that failed takes no further run; it is removed when its last run is over, and its memory counts until then.
@@ -213,7 +214,7 @@ class ContainerProxy(NodeActor):
             job.activation_id, job.attempt, self.container, self.services.clock.wall_ms(), job.action.replay, job.alone
         )
         if message.ahead:
-            self.services.journal.append(event)
+            self.services.journal.append(event, lazy=True)
             self._begin(job.activation_id)
         else:
             self.services.journal.append(event, self.told(StartedDurable(job.activation_id)))

@@ -1,0 +1,122 @@
+"""The engine's control plane: the `docker` package's blocking calls in threads of their own, errors in our words.
+
+Creating and removing have separate threads, so that neither waits for the other, and an engine that hangs blocks nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from containers.contract import ContainerError
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+T = TypeVar("T")
+
+CALL_LIMIT = 60.0
+"""Seconds that the engine may be silent in one call; a create waits for disk and kernel, 10 ms as a rule."""
+PING_LIMIT = 5.0
+THREADS = {"create": 8, "remove": 4, "image": 4}
+"""Calls at a time by purpose; `image` also serves what is neither."""
+
+
+class EngineError(ContainerError):
+    """The engine refused or did not answer. `status` is its HTTP status, 0 if there was none."""
+
+    def __init__(self, text: str, status: int = 0) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Engine:
+    """One engine. `address` is a DOCKER_HOST (`unix:///var/run/docker.sock`), empty: the environment's or the default."""
+
+    def __init__(self, address: str = "") -> None:
+        self._given = address
+        self._client: APIClient | None = None
+        self._pools: dict[str, ThreadPoolExecutor] = {}
+        self.address = ""
+        self.info: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"<Engine {self.address or 'not connected'} {self.info.get('ServerVersion', '')}>"
+
+    async def connect(self) -> None:
+        """Find the engine and ask what it is. Raises EngineError."""
+        self._pools = {name: ThreadPoolExecutor(number, f"docker-{name}") for name, number in THREADS.items()}
+        try:
+            self.info = await self.call(lambda client: client.info(), limit=PING_LIMIT * 2)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def call(self, what: Callable[[APIClient], T], purpose: str = "image", limit: float = CALL_LIMIT) -> T:
+        """Do one call in a thread of that purpose. Raises EngineError; after `limit` seconds the call is left to itself."""
+        from docker.errors import APIError, DockerException
+        from requests.exceptions import RequestException
+
+        pool = self._pools.get(purpose)
+        if pool is None:
+            raise EngineError("The Docker engine is not connected.")
+        try:
+            async with asyncio.timeout(limit):
+                return await asyncio.get_running_loop().run_in_executor(pool, lambda: what(self._connected()))
+        except APIError as error:
+            raise EngineError(str(error.explanation or error), error.response.status_code if error.response is not None else 0) from error
+        except TimeoutError as error:
+            raise EngineError(f"The Docker engine did not answer within {limit:.0f} s.") from error
+        except (DockerException, RequestException, OSError) as error:
+            raise EngineError(f"The Docker engine can't be reached: {_short(error)}") from error
+
+    def _connected(self) -> APIClient:
+        if self._client is None:
+            from docker import APIClient
+            from docker.utils import kwargs_from_env
+
+            given = kwargs_from_env() if not self._given else {"base_url": self._given}
+            client = APIClient(version="auto", timeout=CALL_LIMIT, num_pools=4, **given)
+            if self._client is None:
+                self._client = client
+                self.address = given.get("base_url") or "unix:///var/run/docker.sock"
+            else:  # another thread was quicker
+                client.close()
+        return self._client
+
+    async def close(self) -> None:
+        """Forget the connection; calls under way end by themselves."""
+        pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    async def remove_container(self, identity: str) -> None:
+        """Kill and remove a container; that it is gone already is fine. Raises EngineError."""
+        try:
+            await self.call(lambda client: client.remove_container(identity, v=True, force=True), "remove")
+        except EngineError as error:
+            if error.status not in (404, 409):
+                raise
+            if error.status == 409:  # somebody else is removing it
+                await self._until_gone(identity)
+
+    async def _until_gone(self, identity: str) -> None:
+        try:
+            while True:
+                await self.call(lambda client: client.inspect_container(identity), "remove")
+                await asyncio.sleep(0.05)
+        except EngineError as error:
+            if error.status != 404:
+                raise
+
+
+def _short(error: BaseException) -> str:
+    """The innermost reason: the libraries wrap theirs three times over."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -20,6 +20,7 @@ T = TypeVar("T")
 CALL_LIMIT = 60.0
 """Seconds that the engine may be silent in one call; a create waits for disk and kernel, 10 ms as a rule."""
 PING_LIMIT = 5.0
+FREEZE_ATTEMPTS = 5
 THREADS = {"create": 8, "remove": 4, "image": 4}
 """Calls at a time by purpose; `image` also serves what is neither."""
 
@@ -94,6 +95,23 @@ class Engine:
         client, self._client = self._client, None
         if client is not None:
             client.close()
+
+    async def freeze(self, identity: str, frozen: bool) -> None:
+        """Pause or unpause. The engine may say that it is done already while it isn't (seen right after an unpause): look, repeat.
+
+        Raises EngineError.
+        """
+        for attempt in range(FREEZE_ATTEMPTS):
+            try:
+                await self.call(lambda client: client.pause(identity) if frozen else client.unpause(identity))
+            except EngineError as error:
+                if attempt + 1 == FREEZE_ATTEMPTS or error.status not in (409, 500):
+                    raise
+                await asyncio.sleep(0.01)
+            found = await self.call(lambda client: client.inspect_container(identity))
+            if bool(found["State"]["Paused"]) == frozen:
+                return
+        raise EngineError(f"Container {identity} does not {'pause' if frozen else 'resume'}.")
 
     async def remove_container(self, identity: str) -> None:
         """Kill and remove a container; that it is gone already is fine. Raises EngineError."""

@@ -57,6 +57,7 @@ class Images:
         self._source = source
         self._runtimes = runtimes
         self._making: dict[str, asyncio.Task[str]] = {}
+        self._pulling: dict[str, asyncio.Task[bool]] = {}
 
     async def own(self, name: str) -> str:
         """The reference of one of the project's images, which is made if it is missing. Raises KindUnavailable, EngineError."""
@@ -74,6 +75,29 @@ class Images:
                 return False
             raise
         return True
+
+    async def fetch(self, reference: str, *, always: bool = False) -> bool:
+        """Pull an image that isn't there, or `always`; one that can't be pulled but is there will do. Raises EngineError.
+
+        However many ask at a time, it is pulled once.
+        """
+        there = await self.has(reference)
+        if there and not always:
+            return True
+        task = self._pulling.get(reference)
+        if task is None or task.done():
+            task = self._pulling[reference] = asyncio.ensure_future(self._pull(reference))
+        return await asyncio.shield(task) or there
+
+    async def _pull(self, reference: str) -> bool:
+        """Whether it could be pulled."""
+        self._say(f"pulling {reference}")
+        try:
+            await self._engine.call(lambda client: _pull(client, reference), limit=MAKING_LIMIT)
+        except EngineError as error:
+            self._say(f"{reference} can't be pulled: {error}")
+            return False
+        return await self.has(reference)  # some errors come inside of the progress, which nobody raises
 
     async def _own(self, name: str) -> str:
         if name == PAUSE:
@@ -97,21 +121,11 @@ class Images:
 
     async def _base(self, name: str, recipe: Recipe) -> str:
         """An image to build on: the usual one, pulled if it isn't there, else one made of packages."""
-        problem = ""
-        if self._source != "packages":
-            if await self.has(recipe.base):
-                return recipe.base
-            try:
-                self._say(f"pulling {recipe.base}")
-                repository, _, tag = recipe.base.partition(":")
-                await self._engine.call(lambda client: client.pull(repository, tag=tag), limit=MAKING_LIMIT)
-            except EngineError as error:
-                problem = f"{recipe.base} can't be pulled ({error})"
-            else:
-                return recipe.base
+        if self._source != "packages" and await self.fetch(recipe.base):
+            return recipe.base
         if self._source == "registry" or not image_packages.available():
             raise KindUnavailable(
-                f"Image '{name}' can't be made: {problem or 'this machine has no Debian packages'}. Give the engine a registry "
+                f"Image '{name}' can't be made: no registry and no Debian packages are to be had. Give the engine a registry "
                 f"that has {recipe.base}, or tag an image of your own as {name}."
             )
         return await self._from_packages(name, recipe)
@@ -170,6 +184,13 @@ class Images:
         """What the recipe noted of the real version, empty if nothing. Raises EngineError."""
         found: dict[str, Any] = await self._engine.call(lambda client: client.inspect_image(reference))
         return str(((found.get("Config") or {}).get("Labels") or {}).get("rewhisk.version", ""))
+
+
+def _pull(client: APIClient, reference: str) -> None:
+    from docker.utils import parse_repository_tag
+
+    repository, tag = parse_repository_tag(reference)
+    client.pull(repository, tag=tag or "latest")
 
 
 def _import(client: APIClient, archive: Path, reference: str, changes: list[str]) -> None:

@@ -31,7 +31,9 @@ RETRY_REMOVAL = (0.05, 0.2, 1.0, 5.0)
 class DockerContainer:
     """A container. `DockerDriver.create` makes, starts and awaits it."""
 
-    def __init__(self, name: str, spec: ContainerSpec, engine: Engine, network: Network, output: Output, gone: Callable[[], None]) -> None:
+    def __init__(
+        self, name: str, spec: ContainerSpec, engine: Engine, network: Network, output: Output, gone: Callable[[], None]
+    ) -> None:
         self.id = name  # the engine takes names for ids, until it has given one
         self.pid = 0
         self.spec = spec

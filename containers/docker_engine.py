@@ -67,7 +67,8 @@ class Engine:
             async with asyncio.timeout(limit):
                 return await asyncio.get_running_loop().run_in_executor(pool, lambda: what(self._connected()))
         except APIError as error:
-            raise EngineError(str(error.explanation or error), error.response.status_code if error.response is not None else 0) from error
+            status = error.response.status_code if error.response is not None else 0
+            raise EngineError(str(error.explanation or error), status) from error
         except TimeoutError as error:
             raise EngineError(f"The Docker engine did not answer within {limit:.0f} s.") from error
         except (DockerException, RequestException, OSError) as error:

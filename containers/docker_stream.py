@@ -106,7 +106,7 @@ async def open_stream(address: str, head: str, sink: Sink, ended: Callable[[], N
         if parts.scheme in ("unix", "http+unix"):
             _, stream = await loop.create_unix_connection(protocol, parts.path or parts.netloc)
         elif parts.scheme in ("tcp", "http"):
-            _, stream = await loop.create_connection(protocol, parts.hostname, parts.port or 2375)
+            _, stream = await loop.create_connection(protocol, parts.hostname or "", parts.port or 2375)
         else:
             raise EngineError(f"Docker at {address} can't be used: only unix:// and tcp:// without TLS can.")
     except OSError as error:

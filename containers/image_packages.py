@@ -171,7 +171,7 @@ def _loader(root: Path) -> list[str]:
 
 def _run(command: list[str], cwd: Path | None = None, environment: dict[str, str] | None = None) -> str:
     """What a program prints. Raises CannotBuild with what it complained about."""
-    given = {**os.environ, "LC_ALL": "C", "SOURCE_DATE_EPOCH": str(EPOCH), "DEBIAN_FRONTEND": "noninteractive", **(environment or {})}
+    given = {**os.environ, "LC_ALL": "C", "SOURCE_DATE_EPOCH": str(EPOCH), **(environment or {})}
     try:
         done = subprocess.run(command, capture_output=True, cwd=cwd, env=given, timeout=PATIENCE, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:

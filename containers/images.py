@@ -28,6 +28,7 @@ OWN = "rewhisk/"
 PAUSE = f"{OWN}pause:1"
 MAKING_LIMIT = 900.0
 """Seconds for making one image: it may download a base."""
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SOURCES = ("auto", "registry", "packages")
 
 Say = Callable[[str], None]
@@ -131,7 +132,7 @@ class Images:
         return await self._from_packages(name, recipe)
 
     async def _from_packages(self, name: str, recipe: Recipe) -> str:
-        source = Path(image_packages.__file__).read_bytes()
+        source = await asyncio.to_thread(Path(image_packages.__file__).read_bytes)
         tag = f"{recipe.folder}-{hashlib.sha256(source).hexdigest()[:12]}"
         base = f"{OWN}base:{tag}"
         if await self.has(base):
@@ -142,7 +143,7 @@ class Images:
                 version = await asyncio.to_thread(recipe.tree, root, self._say)
                 await asyncio.to_thread(write_tree, root, archive)
                 self._say(f"importing {archive.stat().st_size >> 20} MB with version {version}")
-                changes = [f"LABEL rewhisk.version={version}", "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+                changes = [f"LABEL rewhisk.version={version}", f"ENV PATH={PATH}"]
                 await self._engine.call(lambda client: _import(client, archive, base, changes), limit=MAKING_LIMIT)
         except image_packages.CannotBuild as error:
             raise KindUnavailable(f"Image '{name}' can't be made of this machine's packages: {error}.") from error

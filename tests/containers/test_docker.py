@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-import subprocess
-import time
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
-from containers.contract import Driver, Failure
+from containers.contract import Driver
 from containers.docker import DockerDriver, DockerOptions
-from tests.contract.container_suite import ContainerSuite, Seen, body, until
+from tests.contract.container_suite import ContainerSuite
 
 pytestmark = pytest.mark.docker
 

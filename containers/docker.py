@@ -38,6 +38,8 @@ LEAST_SHARES, ALL_SHARES = 2, 1024
 """Docker's bounds; a container's share is its part of the node's memory, as upstream."""
 RECONNECT = 0.5
 """Seconds between attempts to hear the engine's events again."""
+PROBE_EVERY, PROBE_LIMIT = 2.0, 3.0
+"""Seconds between questions whether the engine lives, and for its answer."""
 REMOVALS = 4
 CLOSE_LIMIT = 30.0
 """Seconds for the engine to remove everything at the end; what is left then goes at the next start."""
@@ -125,6 +127,7 @@ class DockerDriver:
         try:
             self._events = await self._listen()
             self._spawn(self._keep_listening())
+            self._spawn(self._keep_asking())
             await self.leftovers(lambda identity: True)
             await self._network.open()
         except BaseException:
@@ -156,6 +159,10 @@ class DockerDriver:
     def problem(self) -> str | None:
         """What is wrong with the engine now, or None."""
         return self._silent or None
+
+    async def prepare(self, spec: ContainerSpec) -> None:
+        """Make or pull its image. Raises ContainerError."""
+        await self._image(spec)
 
     async def create(self, spec: ContainerSpec, output: Output, gone: Callable[[], None]) -> Container:
         """A started container; see the contract. Raises ContainerError."""
@@ -335,6 +342,17 @@ class DockerDriver:
                 continue
             self._silent = ""
             await asyncio.gather(*(container.look() for container in list(self._containers.values())))
+
+    async def _keep_asking(self) -> None:
+        """An engine that hangs keeps its connections open: ask it now and then."""
+        while True:
+            await asyncio.sleep(PROBE_EVERY)
+            try:
+                await self.engine.call(lambda client: client.ping(), limit=PROBE_LIMIT)
+            except EngineError as error:
+                self._silent = str(error)
+            else:
+                self._silent = "" if not self._events_ended.is_set() else self._silent
 
     def _seen(self, event: dict[str, Any]) -> None:
         identity = event.get("id")

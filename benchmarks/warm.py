@@ -39,7 +39,8 @@ class Node:
 
     def __init__(self, program: str = "run.py") -> None:
         self.dir = tempfile.mkdtemp(prefix="rewhisk-bench-")
-        command = [sys.executable, program, "node", "--port", "0", "--data-dir", self.dir, "--log-level", "warning"]
+        flags = ["--port", "0", "--driver", "process", "--data-dir", self.dir, "--log-level", "warning"]
+        command = [sys.executable, program, "node", *flags]
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         self.url = ""
         assert self.process.stdout is not None

@@ -51,16 +51,16 @@ def docker_finding(settings: Settings) -> Finding:
     """The Docker engine that isolates actions, or why it doesn't."""
     if settings.driver == "process":
         return Finding("Docker", True, "not used (--driver process)")
-    from docker import APIClient
     from docker.errors import DockerException
-    from docker.utils import kwargs_from_env
+    from requests.exceptions import RequestException
 
-    given = {"base_url": settings.docker_host} if settings.docker_host else kwargs_from_env()
+    from containers.docker_engine import connect
+
     try:
-        client = APIClient(version="auto", timeout=PATIENCE, **given)
+        client, _ = connect(settings.docker_host or "", PATIENCE)
         version = client.version()["Version"]
         client.close()
-    except DockerException:
+    except (DockerException, RequestException, OSError):
         text = "no engine answers: actions run as processes, less isolated"
         return Finding("Docker", False, text, "apt-get install docker.io, or say --driver process")
     if settings.driver == "auto" and settings.action_network == "host":

@@ -49,6 +49,10 @@ KINDS = {"python": f"{OWN}python:3.11", "nodejs": f"{OWN}nodejs:20"}
 """Images for kinds of which the manifest names none, by family."""
 
 
+NO_PROGRAM = re.compile(r"executable file not found|exec: .*(no such file or directory|permission denied)")
+"""How the engine says that an image's own command can't be run."""
+
+
 class DockerOptions(Struct, frozen=True):
     """What people may choose. `network` is `bridge` or `none`; `user_memory` in MB is what all containers share."""
 
@@ -385,7 +389,7 @@ def _is_moving(image: str) -> bool:
 
 def _refusal(error: EngineError, image: str, spec: ContainerSpec) -> ContainerError:
     """Whose fault a failed creation is: an image that holds no such program is its maker's."""
-    if spec.user_image and "executable file not found" in str(error):
+    if spec.user_image and NO_PROGRAM.search(str(error)):
         return ImageMissing(f"executable file not found in image {image}")
     return CreateFailed(str(error))
 

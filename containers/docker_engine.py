@@ -6,6 +6,7 @@ Creating and removing have separate threads, so that neither waits for the other
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +21,9 @@ T = TypeVar("T")
 CALL_LIMIT = 60.0
 """Seconds that the engine may be silent in one call; a create waits for disk and kernel, 10 ms as a rule."""
 PING_LIMIT = 5.0
+DEFAULT = "unix:///var/run/docker.sock"
+ANY_VERSION = "1.24"
+"""Of the API, until the engine has told its own."""
 FREEZE_ATTEMPTS = 5
 THREADS = {"create": 8, "remove": 4, "image": 4}
 """Calls at a time by purpose; `image` also serves what is neither."""
@@ -76,14 +80,9 @@ class Engine:
 
     def _connected(self) -> APIClient:
         if self._client is None:
-            from docker import APIClient
-            from docker.utils import kwargs_from_env
-
-            given = kwargs_from_env() if not self._given else {"base_url": self._given}
-            client = APIClient(version="auto", timeout=CALL_LIMIT, num_pools=4, **given)
+            client, address = connect(self._given, CALL_LIMIT)
             if self._client is None:
-                self._client = client
-                self.address = given.get("base_url") or "unix:///var/run/docker.sock"
+                self._client, self.address = client, address
             else:  # another thread was quicker
                 client.close()
         return self._client
@@ -139,3 +138,30 @@ def _short(error: BaseException) -> str:
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__ or error
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def connect(given: str, timeout: float) -> tuple[APIClient, str]:
+    """A client of the engine at `given` (empty: the environment's, or the default) and its address. Blocks.
+
+    Raises DockerException, RequestException or OSError, leaving no connection open, as the package itself would.
+    """
+    from docker import APIClient
+    from docker.errors import DockerException
+    from docker.utils import kwargs_from_env
+
+    settings = {"base_url": given} if given else kwargs_from_env()
+    address = str(settings.setdefault("base_url", DEFAULT))
+    if address.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(timeout)
+            probe.connect(address.removeprefix("unix://"))
+    client = APIClient(version=ANY_VERSION, timeout=timeout, num_pools=4, **settings)
+    try:
+        client._version = client.version(api_version=False)["ApiVersion"]
+    except (KeyError, TypeError) as error:
+        client.close()
+        raise DockerException(f"what answers at {address} is no Docker engine") from error
+    except BaseException:
+        client.close()
+        raise
+    return client, address

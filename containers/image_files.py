@@ -15,7 +15,7 @@ EPOCH = 1_577_836_800
 _LOAD = 0x400000
 _PAUSE = {
     "x86_64": (62, bytes.fromhex("b822000000" "0f05" "ebf7")),  # mov eax, 34 (pause); syscall; jmp back
-    "aarch64": (183, bytes.fromhex("080980d2" "000080d2" "010080d2" "020080d2" "030080d2" "010000d4" "fbffff17")),  # ppoll
+    "aarch64": (183, bytes.fromhex("280980d2" "000080d2" "010080d2" "020080d2" "030080d2" "010000d4" "fbffff17")),  # ppoll
 }
 """Machine number of ELF and the instructions: an endless loop of a system call that waits."""
 

@@ -213,7 +213,10 @@ class DockerContainer:
         by_kernel = self._frozen != "engine" and self._cgroup is not None and self._cgroup.writable
         try:
             if by_kernel and self._cgroup is not None:
-                self._cgroup.freeze(frozen)
+                if frozen:
+                    await asyncio.to_thread(self._cgroup.freeze, True)  # a task in the kernel may take its time to stop
+                else:
+                    self._cgroup.freeze(False)
             else:
                 await self._engine.freeze(self.id, frozen)
         except OSError as error:

@@ -3,7 +3,8 @@
     python -m benchmarks.containers [cold] [pause] [logs] [warm] [--rounds 20] [--kind python:3|nodejs:20] [--seconds 4]
 
 The bare engine is the `docker` package alone: create, start, then connections to the runtime until one is made, with the same
-image and limits. Rounds of everything compared take turns, so that other load on the machine hits all alike. Figures are p50 in milliseconds.
+image and limits. Rounds of everything compared take turns, so that other load on the machine hits all alike. All figures are
+p50 in milliseconds.
 """
 
 from __future__ import annotations

@@ -182,7 +182,7 @@ class DockerContainer:
 
     async def _killed_late(self) -> bool:
         """Wait for the engine's event, or for its note once the container has ended."""
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, EngineError):
             async with asyncio.timeout(OOM_WAIT):
                 while not self._ooms:
                     self._signs.clear()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CALL_LIMIT = 60.0
+CALL_LIMIT = 30.0
 """Seconds that the engine may be silent in one call; a create waits for disk and kernel, 10 ms as a rule."""
 PING_LIMIT = 5.0
 DEFAULT = "unix:///var/run/docker.sock"
@@ -80,7 +80,8 @@ class Engine:
 
     def _connected(self) -> APIClient:
         if self._client is None:
-            client, address = connect(self._given, CALL_LIMIT)
+            client, address = connect(self._given, PING_LIMIT)
+            client.timeout = CALL_LIMIT
             if self._client is None:
                 self._client, self.address = client, address
             else:  # another thread was quicker

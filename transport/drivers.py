@@ -9,7 +9,6 @@ from config.manifest import Manifest
 from config.settings import Settings
 from containers.contract import ContainerError, Driver
 from containers.docker import DockerDriver, DockerOptions
-from containers.docker_engine import Engine
 from containers.process import ProcessDriver
 
 log = structlog.get_logger("containers")
@@ -35,20 +34,9 @@ async def open_driver(settings: Settings, manifest: Manifest, installation: str)
     except ContainerError as error:
         if settings.driver == "docker":
             raise ConfigError([f"--driver docker: {error} Fix: {FIX}."]) from error
-        warnings = [f"Docker can't be used, actions run as processes: {error}"] if await _answers(settings) else []
+        warnings = [f"Docker can't be used, actions run as processes: {error}"] if driver.engine.info else []
         return await _processes(settings, installation, warnings)
     return driver, driver.notes()
-
-
-async def _answers(settings: Settings) -> bool:
-    """Whether there is an engine at all: then it is worth a warning that it can't be used."""
-    engine = Engine(settings.docker_host or "")
-    try:
-        await engine.connect()
-    except ContainerError:
-        return False
-    await engine.close()
-    return True
 
 
 async def _processes(settings: Settings, installation: str, notes: list[str]) -> tuple[Driver, list[str]]:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from containers import docker_engine
 from containers.contract import ContainerError, ContainerSpec, CreateFailed, ImageMissing, KindUnavailable
 from containers.docker import DockerDriver, DockerOptions, cpu_shares
 from containers.docker_container import DockerContainer
@@ -206,6 +207,15 @@ async def test_an_engine_that_makes_no_sense(answer: bytes, text: str, tmp_path:
     async with FakeEngine(tmp_path / "engine", answer) as fake:
         driver = DockerDriver("a", "invoker0", DockerOptions(address=fake.address))
         with pytest.raises(EngineError, match=text):
+            await driver.open()
+
+
+async def test_an_engine_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening ends by itself, soon."""
+    monkeypatch.setattr(docker_engine, "PING_LIMIT", 0.3)
+    async with FakeEngine(tmp_path / "engine", b"") as fake:
+        driver = DockerDriver("a", "invoker0", DockerOptions(address=fake.address))
+        with pytest.raises(EngineError, match=r"did not answer|can't be reached"):
             await driver.open()
 
 

@@ -25,6 +25,10 @@ def has_node() -> bool:
     return shutil.which("node") is not None
 
 
+def has_registry() -> bool:
+    return shutil.which("docker-registry") is not None
+
+
 def has_engine() -> bool:
     ask = "from containers.docker_engine import connect; connect('', 10)[0].close()"
     try:
@@ -37,6 +41,7 @@ def has_engine() -> bool:
 NEEDS = {
     "nodejs": (has_node, "Node.js (`node` on PATH)", "apt-get install nodejs"),
     "docker": (has_engine, "a Docker engine that answers", "apt-get install docker.io, then start dockerd as root"),
+    "registry": (has_registry, "an image registry (`docker-registry` on PATH)", "apt-get install docker-registry"),
 }
 """Marker of the tests → whether what they need is there, what it is, how to have it."""
 

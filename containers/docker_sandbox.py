@@ -74,7 +74,7 @@ class Sandboxes:
 
     async def place(self) -> Place:
         """See Network."""
-        sandbox = self._waiting.popleft() if self._waiting else await self._make()
+        sandbox = self._take() or await self._make()
         self._refill()
         place = Place({}, {"NetworkMode": f"container:{sandbox.id}"})
         place.holder = sandbox
@@ -106,6 +106,15 @@ class Sandboxes:
         if self._home >= 0:
             os.close(self._home)
             self._home = -1
+
+    def _take(self) -> Sandbox | None:
+        """One that waits and whose holder still runs; what killed the others is not asked."""
+        while self._waiting:
+            sandbox = self._waiting.popleft()
+            if _alive(sandbox):
+                return sandbox
+            self._spawn(self._remove(sandbox))
+        return None
 
     def _refill(self) -> None:
         if self._open and len(self._waiting) + len(self._making) < KEPT:

@@ -19,6 +19,7 @@ from containers.contract import ContainerError, ContainerSpec, CreateFailed, Ima
 from containers.docker import DockerDriver, DockerOptions, cpu_shares
 from containers.docker_container import DockerContainer
 from containers.docker_engine import Engine, EngineError
+from containers.docker_sandbox import KEPT, Sandboxes
 from tests.contract.container_actions import PYTHON
 from tests.contract.container_suite import LIMIT, Seen, body, until
 
@@ -255,3 +256,27 @@ SHARES = [(1024, 256, 256), (1024, 1024, 1024), (512, 1024, 1024), (1 << 20, 128
 def test_cpu_shares(user: int, one: int, shares: int) -> None:
     """Upstream's formula: by the part of the node's memory."""
     assert cpu_shares(user, one) == shares
+
+
+async def test_holders_that_were_killed(engine: Engine) -> None:
+    """A waiting network whose holder is gone isn't given away; one that is gone under a container ends only its network."""
+    driver = DockerDriver(secrets.token_hex(4), "invoker0", DockerOptions())
+    await driver.open()
+    try:
+        sandboxes = driver._network
+        assert isinstance(sandboxes, Sandboxes)
+        await until(lambda: len(sandboxes._waiting) == KEPT)
+        for sandbox in list(sandboxes._waiting):
+            os.kill(sandbox.pid, signal.SIGKILL)
+            await until(lambda pid=sandbox.pid: not Path(f"/proc/{pid}").exists())  # type: ignore[misc]
+        container = await counter(driver)
+        assert body(await container.run(b'{"value": {}}', 10, LIMIT)) == {"count": 1}
+        holder = (await ids(engine, f"rewhisk.process={driver._labels['rewhisk.process']}", "rewhisk.role=network"))
+        for identity in holder:
+            await engine.remove_container(identity)
+        assert body(await container.run(b'{"value": {}}', 10, LIMIT)) == {"count": 2}
+        await container.remove()
+        assert body(await (await counter(driver)).run(b'{"value": {}}', 10, LIMIT)) == {"count": 1}
+    finally:
+        await driver.close()
+    assert await ids(engine, f"rewhisk.process={driver._labels['rewhisk.process']}") == set()

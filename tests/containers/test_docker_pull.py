@@ -115,6 +115,7 @@ async def publisher(driver: DockerDriver, registry: Registry) -> AsyncIterator[P
     await until(registry.answers)
     publisher = Publisher(driver.engine, registry)
     yield publisher
+    await asyncio.gather(*(container.remove() for container in list(driver._containers.values())))
     await publisher.close()
 
 

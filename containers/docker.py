@@ -38,6 +38,10 @@ LEAST_SHARES, ALL_SHARES = 2, 1024
 """Docker's bounds; a container's share is its part of the node's memory, as upstream."""
 RECONNECT = 0.5
 """Seconds between attempts to hear the engine's events again."""
+BOOT_LIMIT = 1.0
+"""Seconds that a start keeps its turn while its runtime boots; one that takes longer must not hold up the others."""
+READY_LIMIT = 10.0
+"""Seconds that creating waits for the runtime to listen; later it is the wait of /init, whose time limit then runs."""
 PROBE_EVERY, PROBE_LIMIT = 2.0, 3.0
 """Seconds between questions whether the engine lives, and for its answer."""
 REMOVALS = 4
@@ -230,6 +234,7 @@ class DockerDriver:
             container.forget = self._forget
             try:
                 await container.start(self._config(spec, image, place), place)
+                listens = await container.listens(BOOT_LIMIT)
             except EngineError as error:
                 if not error.status:
                     self._spawn(self._sweep_late(container.id))
@@ -238,7 +243,9 @@ class DockerDriver:
             except BaseException:
                 await container.remove()
                 raise
-            container.stages |= {"queue": (queued - asked) * 1000, "network": (placed - queued) * 1000}
+        if not listens:
+            await container.listens(READY_LIMIT - BOOT_LIMIT)
+        container.stages |= {"queue": (queued - asked) * 1000, "network": (placed - queued) * 1000}
         return container
 
     def _known(self, gone: Callable[[], None]) -> Callable[[], None]:

@@ -8,15 +8,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from containers.client import ActionClient
+from containers.client import ActionClient, Connect
 from containers.contract import Answer, ContainerError, ContainerSpec, Failure, Output, Result
 from containers.docker_cgroup import ContainerCgroup, locate
 from containers.docker_engine import Engine, EngineError
 from containers.docker_network import Network, Place
 from containers.docker_stream import EngineStream, attach
 
-READY_LIMIT = 10.0
-"""Seconds that creating waits for the runtime to listen; later it is the wait of /init, whose time limit then runs."""
 READY_STEP = 0.002
 OOM_WAIT = 1.0
 """Seconds after a broken call in which the engine may still say that memory was the reason (it takes 76 to 114 ms)."""
@@ -46,6 +44,8 @@ class DockerContainer:
         self._gone: Callable[[], None] | None = gone
         self._stream: EngineStream | None = None
         self._client: ActionClient | None = None
+        self._connect: Connect | None = None
+        self._started = 0.0
         self._cgroup: ContainerCgroup | None = None
         self._output_ended = asyncio.Event()
         self._died = asyncio.Event()
@@ -63,7 +63,7 @@ class DockerContainer:
     # Start ------------------------------------------------------------------------------------------------------
 
     async def start(self, config: dict[str, Any], place: Place) -> None:
-        """Create, attach, start, and wait until something listens. Raises ContainerError; the caller then removes it."""
+        """Create, attach, start. Raises ContainerError; the caller then removes it."""
         self._place = place
         name, began = self.id, time.perf_counter()
         made = await self._engine.call(lambda client: client.create_container_from_config(config, name), "create")
@@ -75,24 +75,30 @@ class DockerContainer:
         self.pid = found["State"]["Pid"]
         started = time.perf_counter()
         self._cgroup = locate(self.pid) if self.pid else None
-        connect = await self._network.door(place, self.id, self.pid)
-        self._client = ActionClient(connect, self.spec.concurrency)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(READY_LIMIT):
-                await self._listens(connect)
-        ended = time.perf_counter()
-        self.stages = {"create": (created - began) * 1000, "start": (started - created) * 1000, "ready": (ended - started) * 1000}
+        self._connect = await self._network.door(place, self.id, self.pid)
+        self._client = ActionClient(self._connect, self.spec.concurrency)
+        self.stages = {"create": (created - began) * 1000, "start": (started - created) * 1000, "ready": 0.0}
+        self._started = started
 
-    async def _listens(self, connect: Callable[[], Any]) -> None:
-        """Wait until a connection can be made, or never will."""
-        while not self._died.is_set():
-            try:
-                sock = await connect()
-            except OSError:
-                await asyncio.sleep(READY_STEP)
-            else:
-                sock.close()
-                return
+    async def listens(self, seconds: float) -> bool:
+        """Wait until a connection can be made, or never will; false if neither is so after `seconds`."""
+        assert self._connect is not None
+        try:
+            async with asyncio.timeout(seconds):
+                while not self._died.is_set():
+                    try:
+                        (await self._connect()).close()
+                    except OSError as error:
+                        if isinstance(error, TimeoutError):
+                            raise
+                        await asyncio.sleep(READY_STEP)
+                    else:
+                        break
+        except TimeoutError:
+            return False
+        finally:
+            self.stages["ready"] = (time.perf_counter() - self._started) * 1000
+        return True
 
     # What the engine tells --------------------------------------------------------------------------------------
 

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from containers import docker_engine
-from containers.contract import ContainerError, ContainerSpec, CreateFailed, ImageMissing, KindUnavailable
+from containers import docker, docker_engine
+from containers.contract import ContainerError, ContainerSpec, CreateFailed, Failure, ImageMissing, KindUnavailable
 from containers.docker import DockerDriver, DockerOptions, cpu_shares
 from containers.docker_container import DockerContainer
 from containers.docker_engine import Engine, EngineError
 from containers.docker_sandbox import KEPT, Sandboxes
+from containers.images import PAUSE
 from tests.contract.container_actions import PYTHON
 from tests.contract.container_suite import LIMIT, Seen, body, until
 
@@ -171,6 +172,22 @@ async def test_image_without_a_program(driver: DockerDriver, engine: Engine) -> 
     finally:
         await engine.call(lambda client: client.remove_image(reference, force=True))
     assert not driver._containers
+
+
+async def test_images_that_never_listen(driver: DockerDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They hold up no other start, and their /init ends at its time limit."""
+    monkeypatch.setattr(docker, "BOOT_LIMIT", 0.3)
+    monkeypatch.setattr(docker, "READY_LIMIT", 4.0)
+    silent = ContainerSpec(kind="blackbox", memory=16, name="x", image=await driver.images.own(PAUSE), user_image=True)
+    making = [asyncio.ensure_future(driver.create(silent, ignore, ignore)) for _ in range(4)]
+    await asyncio.sleep(0)
+    began = asyncio.get_running_loop().time()
+    await counter(driver)
+    assert asyncio.get_running_loop().time() - began < 3.5
+    assert not any(each.done() for each in making)
+    some = await asyncio.gather(*making)
+    assert await some[0].init(b"{}", 0.3, LIMIT) is Failure.TIMEOUT
+    assert await some[0].run(b"{}", 0.3, LIMIT) is Failure.REFUSED
 
 
 class FakeEngine:

@@ -21,7 +21,8 @@ import uvloop
 
 from benchmarks import warm
 from containers.contract import Answer, ContainerSpec
-from containers.docker import DockerDriver, DockerOptions
+from containers.docker import DockerDriver
+from containers.docker_config import DockerOptions
 from containers.docker_container import DockerContainer
 
 CODE = {

@@ -17,10 +17,9 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from msgspec import Struct
-
 from containers.contract import Container, ContainerError, ContainerSpec, CreateFailed, ImageMissing, KindUnavailable, Output
 from containers.docker_cgroup import locate
+from containers.docker_config import DockerOptions, container_config, holder_config
 from containers.docker_container import DockerContainer
 from containers.docker_engine import Engine, EngineError
 from containers.docker_firewall import Firewall, FirewallError
@@ -30,12 +29,6 @@ from containers.docker_stream import EngineStream, watch
 from containers.images import OWN, Images, Say
 
 INSTALLATION, STREAM, PROCESS, ROLE = "rewhisk.installation", "rewhisk.stream", "rewhisk.process", "rewhisk.role"
-OPEN_FILES = 1024
-"""Upstream's `--ulimit nofile=1024:1024`."""
-PIDS = 1024
-"""Upstream's `--pids-limit 1024`."""
-LEAST_SHARES, ALL_SHARES = 2, 1024
-"""Docker's bounds; a container's share is its part of the node's memory, as upstream."""
 RECONNECT = 0.5
 """Seconds between attempts to hear the engine's events again."""
 BOOT_LIMIT = 1.0
@@ -55,22 +48,6 @@ KINDS = {"python": f"{OWN}python:3.11", "nodejs": f"{OWN}nodejs:20"}
 
 NO_PROGRAM = re.compile(r"executable file not found|exec: .*(no such file or directory|permission denied)")
 """How the engine says that an image's own command can't be run."""
-
-
-class DockerOptions(Struct, frozen=True):
-    """What people may choose. `network` is `bridge` or `none`; `user_memory` in MB is what all containers share."""
-
-    network: str = "bridge"
-    env: dict[str, str] = {}
-    labels: dict[str, str] = {}
-    dns: tuple[str, ...] = ()
-    dns_search: tuple[str, ...] = ()
-    dns_options: tuple[str, ...] = ()
-    pids: int = PIDS
-    user_memory: int = 2048
-    address: str = ""
-    source: str = "auto"
-    images: dict[str, str] = {}
 
 
 class DockerDriver:
@@ -277,32 +254,10 @@ class DockerDriver:
         return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', name)[:150] or 'rewhisk'}_{self._tag[:6]}_{secrets.token_hex(4)}"
 
     def _config(self, spec: ContainerSpec, image: str, place: Place) -> dict[str, Any]:
-        options = self.options
-        labels = {**options.labels, **spec.labels, "rewhisk.kind": spec.kind, **self._labels, ROLE: "action"}
-        host = {**self._host_config(spec.memory << 20), "CpuShares": cpu_shares(options.user_memory, spec.memory)}
-        if not str(place.host.get("NetworkMode", "")).startswith("container:"):
-            host |= self._names_config()
-        environment = {**options.env, **spec.env}
-        return {
-            "Image": image, "Labels": labels, "Env": [f"{key}={value}" for key, value in environment.items()],
-            "AttachStdout": True, "AttachStderr": True, "HostConfig": {**host, **place.host}, **place.top,
-        }  # fmt: skip
-
-    def _host_config(self, memory: int) -> dict[str, Any]:
-        return {
-            "Memory": memory, "MemorySwap": memory, "PidsLimit": self.options.pids, "CapDrop": ["ALL"],
-            "SecurityOpt": ["no-new-privileges"], "LogConfig": {"Type": "none", "Config": {}},
-            "Ulimits": [{"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES}], "RestartPolicy": {"Name": "no"},
-        }  # fmt: skip
-
-    def _names_config(self) -> dict[str, Any]:
-        options = self.options
-        return {"Dns": list(options.dns), "DnsSearch": list(options.dns_search), "DnsOptions": list(options.dns_options)}
+        return container_config(self.options, {**self._labels, ROLE: "action"}, spec, image, place)
 
     def _holder_config(self) -> dict[str, Any]:
-        """What the container has that only holds a network."""
-        host = {**self._host_config(8 << 20), **self._names_config(), "PidsLimit": 4, "ReadonlyRootfs": True}
-        return {"Labels": {**self._labels, ROLE: "network"}, "HostConfig": host}
+        return holder_config(self.options, {**self._labels, ROLE: "network"})
 
     # What earlier processes left ----------------------------------------------------------------------------------
 
@@ -377,11 +332,6 @@ class DockerDriver:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def cpu_shares(user_memory: int, memory: int) -> int:
-    """Upstream's formula; both in MB."""
-    return max(LEAST_SHARES, ALL_SHARES // max(1, user_memory // memory))
 
 
 def _filters(labels: dict[str, str]) -> list[str]:

@@ -8,7 +8,8 @@ from config.errors import ConfigError
 from config.manifest import Manifest
 from config.settings import Settings
 from containers.contract import ContainerError, Driver
-from containers.docker import DockerDriver, DockerOptions
+from containers.docker import DockerDriver
+from containers.docker_config import DockerOptions
 from containers.process import ProcessDriver
 
 log = structlog.get_logger("containers")

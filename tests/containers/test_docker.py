@@ -12,7 +12,8 @@ import pytest
 import pytest_asyncio
 
 from containers.contract import Driver, Failure
-from containers.docker import DockerDriver, DockerOptions
+from containers.docker import DockerDriver
+from containers.docker_config import DockerOptions
 from containers.docker_engine import Engine
 from tests.contract.container_suite import ContainerSuite, Seen, body, until
 

@@ -15,7 +15,8 @@ import pytest
 import pytest_asyncio
 
 from containers.contract import Container, ContainerSpec
-from containers.docker import DockerDriver, DockerOptions, cpu_shares
+from containers.docker import DockerDriver
+from containers.docker_config import DockerOptions, cpu_shares
 from tests.contract.container_suite import LIMIT, body
 
 pytestmark = pytest.mark.docker

@@ -16,7 +16,8 @@ import pytest_asyncio
 
 from containers import docker, docker_engine
 from containers.contract import ContainerError, ContainerSpec, CreateFailed, Failure, ImageMissing, KindUnavailable
-from containers.docker import DockerDriver, DockerOptions, cpu_shares
+from containers.docker import DockerDriver
+from containers.docker_config import DockerOptions, cpu_shares
 from containers.docker_container import DockerContainer
 from containers.docker_engine import Engine, EngineError
 from containers.docker_sandbox import KEPT, Sandboxes

@@ -14,7 +14,8 @@ import pytest
 import pytest_asyncio
 
 from containers.contract import Container, ContainerSpec, ImageMissing
-from containers.docker import DockerDriver, DockerOptions
+from containers.docker import DockerDriver
+from containers.docker_config import DockerOptions
 from containers.docker_engine import Engine
 from containers.images import Images
 from tests.contract.container_suite import LIMIT, body, until

@@ -13,7 +13,8 @@ import pytest_asyncio
 
 from containers import image_packages
 from containers.contract import ContainerSpec, KindUnavailable
-from containers.docker import DockerDriver, DockerOptions
+from containers.docker import DockerDriver
+from containers.docker_config import DockerOptions
 from containers.docker_engine import Engine
 from containers.images import PAUSE, RECIPES, RUNTIMES, Images
 from containers.make_images import main

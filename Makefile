@@ -1,4 +1,4 @@
-# make venv | node | test | lint | bench | help: needs make and Python 3.11 or newer, everything else it fetches itself.
+# make venv | node | runtimes | test | lint | bench | help: needs make and Python 3.11 or newer, everything else it fetches itself.
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -16,7 +16,7 @@ $(shell rm -f $(VENV)/.made $(VENV)/.installed-*)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv node test lint types bench crash-full docs clean
+.PHONY: help venv node runtimes test lint types bench crash-full docs clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ test: $(DEV_STAMP)  ## lint, types, import rules and the whole suite
 
 lint: $(DEV_STAMP)  ## lint, types and import rules alone
 	@exec $(PY) .ci/suite.py lint types imports
+
+runtimes: $(RUN_STAMP)  ## make the images of the project's own action runtimes: make runtimes ARGS="--help"
+	@exec $(PY) -m containers.make_images $(ARGS)
 
 crash-full: $(DEV_STAMP)  ## every crash point with every other factor (long)
 	@REWHISK_CRASH_FULL=1 exec $(PY) -m pytest tests/crash $(ARGS)

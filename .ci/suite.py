@@ -17,10 +17,33 @@ BIN = Path(sys.executable).parent
 HEAVY = ("tests/crash", "tests/system")
 COUNTS = re.compile(r"\d+ (?:passed|failed|error|skipped|deselected|xfailed)")
 
+PATIENCE = 30
+"""Seconds for a Docker engine to say that it is there."""
+
+
+def has_node() -> bool:
+    return shutil.which("node") is not None
+
+
+def has_registry() -> bool:
+    return shutil.which("docker-registry") is not None
+
+
+def has_engine() -> bool:
+    ask = "from containers.docker_engine import connect; connect('', 10)[0].close()"
+    try:
+        done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, timeout=PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
 NEEDS = {
-    "nodejs": ("node", "Node.js (`node` on PATH)", "apt-get install nodejs"),
+    "nodejs": (has_node, "Node.js (`node` on PATH)", "apt-get install nodejs"),
+    "docker": (has_engine, "a Docker engine that answers", "apt-get install docker.io, then start dockerd as root"),
+    "registry": (has_registry, "an image registry (`docker-registry` on PATH)", "apt-get install docker-registry"),
 }
-"""Marker of the tests → program they need, what it is, how to have it."""
+"""Marker of the tests → whether what they need is there, what it is, how to have it."""
 
 
 LONGEST_TEST = 300
@@ -34,7 +57,7 @@ def pytest(*arguments: str) -> list[str]:
 
 def missing() -> dict[str, tuple[str, str]]:
     """Marker → what is missing and how to have it."""
-    return {marker: (what, fix) for marker, (program, what, fix) in NEEDS.items() if shutil.which(program) is None}
+    return {marker: (what, fix) for marker, (there, what, fix) in NEEDS.items() if not there()}
 
 
 def parts(left_out: list[str]) -> dict[str, tuple[str, list[str]]]:

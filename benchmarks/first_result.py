@@ -50,7 +50,8 @@ def main() -> None:
         install = timed("make venv (install)", "make", "venv", cwd=clone)
         total += install
         began = time.perf_counter()
-        command = [f"{clone}/.venv/bin/python", "run.py", "node", "--port", "0", "--data-dir", f"{place}/data"]
+        flags = ["--port", "0", "--driver", "process", "--data-dir", f"{place}/data"]
+        command = [f"{clone}/.venv/bin/python", "run.py", "node", *flags]
         node = subprocess.Popen(command, cwd=clone, stdout=subprocess.PIPE, text=True)
         assert node.stdout is not None
         next(line for line in node.stdout if line.startswith("ready"))

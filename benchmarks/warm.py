@@ -1,9 +1,9 @@
 """Warm blocking invocations over HTTP, journal on, against a bare client of the same kind of containers in the same run.
 
-  python -m benchmarks.warm [--seconds 5] [--clients 1,16] [--kind python:3|nodejs:20] [--rounds 3]
+  python -m benchmarks.warm [--seconds 5] [--clients 1,16] [--kind python:3|nodejs:20] [--rounds 3] [--driver process|docker]
 
 The reference calls `/run` of containers that the same driver makes, from this process, without node, journal or HTTP API.
-Traffic stays on loopback and inherited sockets.
+Traffic stays on loopback and inherited sockets (processes) or sockets inside of the containers' network namespaces (Docker).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import base64
 import json
+import secrets
 import shutil
 import statistics
 import subprocess
@@ -24,7 +25,8 @@ from pathlib import Path
 import uvloop
 
 from benchmarks.load import closed_loop, quantile
-from containers.contract import Answer, ContainerSpec
+from containers.contract import Answer, ContainerSpec, Driver
+from containers.docker import DockerDriver
 from containers.process import ProcessDriver
 
 CODE = {
@@ -37,9 +39,10 @@ ROOT = Path(__file__).parent.parent
 class Node:
     """A node of its own, in a process, on a data directory that goes with it."""
 
-    def __init__(self, program: str = "run.py") -> None:
+    def __init__(self, program: str = "run.py", driver: str = "process") -> None:
         self.dir = tempfile.mkdtemp(prefix="rewhisk-bench-")
-        command = [sys.executable, program, "node", "--port", "0", "--data-dir", self.dir, "--log-level", "warning"]
+        flags = ["--port", "0", "--driver", driver, "--data-dir", self.dir, "--log-level", "warning"]
+        command = [sys.executable, program, "node", *flags]
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         self.url = ""
         assert self.process.stdout is not None
@@ -85,9 +88,10 @@ class Node:
         shutil.rmtree(self.dir)
 
 
-async def bare(kind: str, clients: int, seconds: float) -> list[float]:
+async def bare(kind: str, clients: int, seconds: float, name: str = "process") -> list[float]:
     """The reference: as many containers as clients, at most 4, each called directly."""
-    driver = ProcessDriver("bench", f"bare{clients}")
+    installation = secrets.token_hex(4)
+    driver: Driver = DockerDriver(installation, "bare") if name == "docker" else ProcessDriver(installation, "bare")
     await driver.open()
     times: list[float] = []
     try:
@@ -119,15 +123,16 @@ def line(what: str, times: list[float], seconds: float, more: str = "") -> str:
 
 
 async def measure(options: argparse.Namespace) -> None:
-    node = Node()
+    node = Node(driver=options.driver)
     try:
         node.put(options.kind)
         await closed_loop(node.port, node.request(), 16, 1.0)
-        print(f"{options.kind}, {options.rounds} rounds of {options.seconds} s each, reference and node in turn")
+        rounds = f"{options.rounds} rounds of {options.seconds} s each"
+        print(f"{options.kind}, driver {options.driver}, {rounds}, reference and node in turn")
         for clients in options.clients:
             ratios, added = [], []
             for _ in range(options.rounds):
-                reference = await bare(options.kind, clients, options.seconds)
+                reference = await bare(options.kind, clients, options.seconds, options.driver)
                 before = node.cpu()
                 times = await closed_loop(node.port, node.request(), clients, options.seconds)
                 cpu = (node.cpu() - before) / len(times) * 1e6
@@ -146,6 +151,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--kind", choices=sorted(CODE), default="python:3")
+    parser.add_argument("--driver", choices=["process", "docker"], default="process")
     parser.add_argument("--clients", type=lambda text: [int(n) for n in text.split(",")], default=[1, 16])
     uvloop.run(measure(parser.parse_args()))
 

@@ -171,19 +171,32 @@ def store(value: object) -> str:
 
 
 def driver(value: object) -> str:
-    """`auto` or `process`; `docker` is known but not there yet."""
-    found = choice("auto", "docker", "process")(value)
-    if found == "docker":
-        raise ValueError("docker is not yet in this release: use --driver process, or leave it out")
-    return str(found)
+    """`auto`, `docker` or `process`."""
+    return str(choice("auto", "docker", "process")(value))
 
 
 def network(value: object) -> str:
-    """`host` or `none`; `bridge` needs containers of an engine."""
-    found = choice("host", "bridge", "none")(value)
-    if found == "bridge":
-        raise ValueError("bridge needs the docker driver, which is not yet in this release: use host or none")
-    return str(found)
+    """`auto`, or `host` for processes, `bridge` for containers, `none` for both."""
+    return str(choice("auto", "host", "bridge", "none")(value))
+
+
+def words(value: object) -> tuple[str, ...]:
+    """Several texts, as a list or separated by commas."""
+    given = value if isinstance(value, list | tuple) else [value]
+    return tuple(word.strip() for item in given for word in text(item).split(",") if word.strip())
+
+
+def pairs(value: object) -> tuple[tuple[str, str], ...]:
+    """NAME=VALUE, several as a table, a list or separated by commas; a name alone has an empty value, as upstream."""
+    if isinstance(value, dict):
+        return tuple((filled(name), text(item)) for name, item in value.items())
+    found = {}
+    for word in words(value):
+        name, _, content = word.partition("=")
+        if not name.strip():
+            raise ValueError(f"must be NAME=VALUE, not {word!r}")
+        found[name.strip()] = content
+    return tuple(found.items())
 
 
 def failpoint(value: object) -> str:
@@ -197,5 +210,6 @@ def failpoint(value: object) -> str:
 METAVARS: Mapping[Parser, str] = {
     duration: "DURATION", positive_duration: "DURATION", size: "SIZE", megabytes: "SIZE", count: "N", positive: "N",
     port: "PORT", url: "URL", credentials: "UUID:KEY|guest", secret: "KEY", origins: "ORIGIN",
-    store: "sqlite", driver: "auto|docker|process", network: "host|none",
+    store: "sqlite", driver: "auto|docker|process", network: "auto|host|bridge|none",
+    words: "A,B", pairs: "NAME=VALUE,…",
 }  # fmt: skip

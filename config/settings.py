@@ -54,6 +54,7 @@ def _path(value: object) -> Path:
 _maybe_path = parse.optional(_path)
 _maybe_count = parse.optional(parse.count)
 _maybe_duration = parse.optional(parse.positive_duration)
+_SOURCES = ("auto", "registry", "packages")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -97,7 +98,10 @@ class Settings:
     python: str | None = _flag(
         "none", parse.optional(parse.filled), "Python that runs actions; none: the one that runs the node.", metavar="PATH"
     )
-    action_network: str = _flag("host", parse.network, "Network of actions: the machine's, or none.")
+    action_network: str = _flag(
+        "auto", parse.network,
+        "Network of actions: the machine's (processes), a bridge of their own (Docker), or none; auto: the driver's first.",
+    )  # fmt: skip
     max_concurrency: int = _flag("200", parse.positive, "Highest `concurrency` limit of an action (activations per container).")
     max_age: float | None = _flag(
         "none", _maybe_duration, "Activations older than this are ended instead of run.", metavar="DURATION"
@@ -111,6 +115,22 @@ class Settings:
     fires_per_minute: int | None = _flag(
         "none", _maybe_count, "Trigger fires per minute and namespace that the API states (not enforced yet).", metavar="N"
     )
+
+    # What Docker is told.
+    docker_host: str | None = _option(
+        "none", parse.optional(parse.filled), "Address of the engine; none: DOCKER_HOST, or its socket.", metavar="unix://PATH|tcp://HOST"
+    )
+    docker_env: tuple[tuple[str, str], ...] = _option("", parse.pairs, "Variables that every container gets.")
+    docker_labels: tuple[tuple[str, str], ...] = _option("", parse.pairs, "Labels that every container gets.")
+    docker_dns: tuple[str, ...] = _option("", parse.words, "DNS servers of containers.")
+    docker_dns_search: tuple[str, ...] = _option("", parse.words, "DNS search domains of containers.")
+    docker_dns_options: tuple[str, ...] = _option("", parse.words, "DNS options of containers.")
+    docker_pids: int = _option("1024", parse.positive, "Processes and threads of one container (upstream's).")
+    image_source: str = _option(
+        "auto", parse.choice(*_SOURCES),
+        "Where bases of the project's own images come from; auto: a registry, else this machine's packages.",
+        metavar="|".join(_SOURCES),
+    )  # fmt: skip
 
     # How it ends and what it says.
     drain_timeout: float = _flag("30s", parse.duration, "How long Ctrl-C or SIGTERM waits for running activations.")

@@ -47,10 +47,25 @@ def node_finding() -> Finding:
     return Finding("Node.js", True, f"{version} ({path}) runs Node.js actions")
 
 
-def docker_finding() -> Finding:
-    """Docker, which this release does not use yet."""
-    found = "found" if shutil.which("docker") else "not found"
-    return Finding("Docker", True, f"{found}, not needed: this release runs actions as processes")
+def docker_finding(settings: Settings) -> Finding:
+    """The Docker engine that isolates actions, or why it doesn't."""
+    if settings.driver == "process":
+        return Finding("Docker", True, "not used (--driver process)")
+    from docker.errors import DockerException
+    from requests.exceptions import RequestException
+
+    from containers.docker_engine import connect
+
+    try:
+        client, _ = connect(settings.docker_host or "", PATIENCE)
+        version = client.version()["Version"]
+        client.close()
+    except (DockerException, RequestException, OSError):
+        text = "no engine answers: actions run as processes, less isolated"
+        return Finding("Docker", False, text, "apt-get install docker.io, or say --driver process")
+    if settings.driver == "auto" and settings.action_network == "host":
+        return Finding("Docker", True, f"{version}, not used as actions get the machine's network (--action-network host)")
+    return Finding("Docker", True, f"{version} runs the actions in containers")
 
 
 def data_finding(path: Path, low_disk: int) -> Finding:
@@ -80,7 +95,7 @@ def _user() -> str:
 def look(settings: Settings) -> list[Finding]:
     """All findings about the machine."""
     return [
-        python_finding(settings.python), node_finding(), docker_finding(),
+        python_finding(settings.python), node_finding(), docker_finding(settings),
         data_finding(settings.data_dir, settings.low_disk),
     ]  # fmt: skip
 

@@ -114,6 +114,15 @@ class Driver(Protocol):
     async def open(self) -> None:
         """Get ready (templates, networks). Raises ContainerError with the fix if the driver can't work here."""
 
+    def notes(self) -> list[str]:
+        """What people should know about this driver on this machine, after `open`; empty if all is well."""
+
+    def problem(self) -> str | None:
+        """Why no container could be made now, or None."""
+
+    async def prepare(self, spec: ContainerSpec) -> None:
+        """Get what `create` needs and what may take minutes, an image. Raises ContainerError."""
+
     async def create(self, spec: ContainerSpec, output: Output, gone: Callable[[], None]) -> Container:
         """A started container. `gone` is called once if it ends by itself. Raises ContainerError; leaves nothing behind then."""
 

@@ -79,6 +79,7 @@ class ContainerHost:
             self._on_output(LogChunk(cid, stream, data, time.time_ns()))
 
         try:
+            await self._driver.prepare(spec)
             async with asyncio.timeout(self._create_timeout):
                 hosted.container = await self._driver.create(spec, output, lambda: hosted.reply(Died()))
         except Exception as error:  # noqa: BLE001 - the same

@@ -113,6 +113,13 @@ class ProcessDriver:
         """Process id of the template, 0 if there is none."""
         return self._template.pid if self._template else 0
 
+    def problem(self) -> str | None:
+        """Nothing that lasts: a template that dies is replaced."""
+        return None
+
+    async def prepare(self, spec: ContainerSpec) -> None:
+        """Nothing to get: the interpreters are there or not, as `create` says."""
+
     async def create(self, spec: ContainerSpec, output: Output, gone: Callable[[], None]) -> Container:
         """A started container; see the contract. Raises ContainerError."""
         argv = self._program(spec.kind)

@@ -232,6 +232,11 @@ class Server:
         """The port that was bound."""
         return int(self._listener.getsockname()[1])
 
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://{self._listener.getsockname()[0]}:{self.port}"
+
     async def start(self) -> None:
         """Returns when connections are taken."""
         self._task = asyncio.get_running_loop().create_task(self._server.serve(sockets=[self._listener]))

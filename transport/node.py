@@ -18,9 +18,10 @@ from actors.pool import PoolSettings, StemCell
 from config.limits import SystemLimits
 from config.manifest import Manifest
 from config.settings import Settings
+from containers.contract import Driver
+from containers.docker import DockerDriver
 from containers.host import ContainerHost
 from containers.note import Note, read_note
-from containers.process import ProcessDriver
 from store.contract import Store
 from store.data_dir import DataDir
 from store.errors import StoreError
@@ -30,6 +31,7 @@ from store.open import open_store
 from store.ports import Actions, Records
 from transport.clock import LoopClock
 from transport.core import Core
+from transport.drivers import open_driver
 from transport.local import LocalAnswers, LocalInvoker
 from transport.metrics import Metrics
 
@@ -67,7 +69,8 @@ class Node:
         self._core: Core | None = None
         self._host: ContainerHost | None = None
         self._note: Note | None = None
-        self._driver: ProcessDriver | None = None
+        self._driver: Driver | None = None
+        self._notes: list[str] = []
         self._ready = False
         self._ended = False
         self.invoker = LocalInvoker(self.answers, self._hand_in, self._pending, self.unready)
@@ -114,14 +117,24 @@ class Node:
         return self._data_dir.path / f"note-{self._stream}.map"
 
     async def open_driver(self) -> None:
-        """Make the container driver. Raises ContainerError."""
-        settings, installation = self.settings, await self._opened().installation_id()
-        self._driver = ProcessDriver(installation, self._stream, python=settings.python, network=settings.action_network)
-        await self._driver.open()
+        """Make the container driver. Raises ConfigError, ContainerError."""
+        installation = await self._opened().installation_id()
+        self._driver, self._notes = await open_driver(self.settings, self.manifest, installation)
 
     def driver_notes(self) -> list[str]:
         """What people should know about the driver here."""
-        return self._driver.notes() if self._driver is not None else []
+        return self._notes
+
+    @property
+    def gateway(self) -> str:
+        """The address of this machine on the containers' own network, empty if they have none."""
+        return self._driver.gateway if isinstance(self._driver, DockerDriver) else ""
+
+    async def open_gate(self, allowed: list[tuple[str, int]]) -> None:
+        """Let actions reach these addresses of the machine, and no others where that can be had."""
+        if isinstance(self._driver, DockerDriver):
+            await self._driver.open_gate(allowed)
+            self._notes = self._driver.notes()
 
     def _make_core(self, store: Store) -> Core:
         settings = self.settings
@@ -174,13 +187,13 @@ class Node:
         more = {"starting": settings.parallel_starts} if settings.parallel_starts else {}
         return PoolSettings(memory=settings.memory, idle_timeout=settings.idle_container, stem_cells=cells, **more)
 
-    def _make_host(self, driver: ProcessDriver, core: Core, api_host: str) -> ContainerHost:
+    def _make_host(self, driver: Driver, core: Core, api_host: str) -> ContainerHost:
         assert self._note is not None
         return ContainerHost(
             driver,
             self._note,
             prefix=f"rewhisk_{self._stream}",
-            labels={},
+            labels={"rewhisk.epoch": str(core.journal.epoch)},
             env={"__OW_API_HOST": api_host},
             on_output=core.output,
             on_bug=lambda error, run_id: log.error("driver failed", activation_id=run_id, exc_info=error),
@@ -204,7 +217,7 @@ class Node:
         stalled = self._core.journal.stalled()
         if stalled > self.settings.lease:
             return STALLED.format(seconds=stalled)
-        return self.low_disk
+        return self.low_disk or (self._driver.problem() if self._driver is not None else None)
 
     def _actor_failed(self, name: str, error: Exception, message: object) -> None:
         """Logged once, with the activation."""

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -30,6 +31,7 @@ from store.errors import Conflict, StoreUnavailable
 from store.retention import Retention
 from store.secret_files import ADMIN_KEY, GUEST_AUTH, keep_secret, read_secret, write_secret
 from transport.clock import LoopClock
+from transport.gate import ApiOnly, addresses, listen
 from transport.http import Server
 from transport.node import Node, new_id
 
@@ -100,16 +102,19 @@ class _Serving:
         url = _url(settings.host, listener)
         node = Node(settings, data_dir, limits, manifest)
         server: Server | None = None
+        gate: Server | None = None
         try:
             store = await node.open_store()
             choice = await self._credentials(data_dir, store)
-            server = Server(create_app(self._deps(node, store, data_dir, limits, manifest, url)), listener)
+            deps = self._deps(node, store, data_dir, limits, manifest, url)
+            server = Server(create_app(deps), listener)
             await server.start()
             data_dir.set_url(url)
             await node.open_driver()
+            gate = await self._open_gate(node, deps, listener)
             notes = [note for note in (port_note, *node.driver_notes()) if note]
             self.screen.on_listening(url, choice.auth, choice.origin, notes, public_auth=choice.public)
-            resumed = await self._open(node, url)
+            resumed = await self._open(node, settings.api_host or (gate and gate.url) or url, url)
             if resumed is None:
                 return True
             self.took_up = True
@@ -119,13 +124,14 @@ class _Serving:
             return await self._until_stopped(node)
         finally:
             await node.close()
-            if server is not None:
-                await server.stop(1.0)
+            for each in (gate, server):
+                if each is not None:
+                    await each.stop(1.0)
             listener.close()
 
-    async def _open(self, node: Node, url: str) -> int | None:
+    async def _open(self, node: Node, api_host: str, url: str) -> int | None:
         """How much work was taken up again; None if a signal came before: the store may take for ever. Raises StoreError."""
-        opening = asyncio.create_task(node.open(self.settings.api_host or url, url))
+        opening = asyncio.create_task(node.open(api_host, url))
         stopping = asyncio.create_task(self.stop.wait())
         await asyncio.wait((opening, stopping), return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -133,6 +139,21 @@ class _Serving:
             opening.cancel()
             await asyncio.wait((opening,))
         return None if opening.cancelled() else opening.result()
+
+    async def _open_gate(self, node: Node, deps: ApiDeps, listener: socket.socket) -> Server | None:
+        """Serve the API to the containers where they have a network of their own, and shut everything else to them."""
+        gateway, api_host = node.gateway, self.settings.api_host
+        if not gateway:
+            return None
+        allowed = await asyncio.to_thread(addresses, api_host) if api_host else []
+        inside = listen(gateway, listener.getsockname()[1])
+        gate = None
+        if inside is not None:
+            allowed.append((gateway, inside.getsockname()[1]))
+            gate = Server(ApiOnly(create_app(replace(deps, loopback=True, hosts=(gateway,)))), inside)
+            await gate.start()
+        await node.open_gate(allowed)
+        return gate
 
     async def _until_stopped(self, node: Node) -> bool:
         """Wait for a signal or a failure; whether the end was clean."""

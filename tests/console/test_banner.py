@@ -6,9 +6,11 @@ import json
 import shlex
 import subprocess
 
+import pytest
+
 from config.load import load
 from console.banner import Finding, Started, curl_lines, greeting, preflight
-from console.machine import data_finding, exposure, look, node_finding, python_finding, version_of
+from console.machine import data_finding, docker_finding, exposure, look, node_finding, python_finding, version_of
 from console.screen import NodeScreen
 from tests.console.fake_api import AUTH, fake_node
 
@@ -120,6 +122,22 @@ def test_data_findings(tmp_path):
     (tmp_path / "file").write_text("")
     assert "no directory" in data_finding(tmp_path / "file" / "x", 1).text
     assert "MB free" in data_finding(tmp_path, 1 << 62).text
+
+
+def test_docker_findings(tmp_path):
+    """Not used on demand; none that answers, with the fix."""
+    assert docker_finding(load({"driver": "process"}, {})) == Finding("Docker", True, "not used (--driver process)")
+    missing = docker_finding(load({}, {"REWHISK_DOCKER_HOST": f"unix://{tmp_path}/none"}))
+    assert not missing.ok
+    assert "as processes" in missing.text
+    assert "docker.io" in missing.fix
+
+
+@pytest.mark.docker
+def test_docker_finding_of_an_engine():
+    """Its version, and whether it will be used."""
+    assert docker_finding(load({}, {})).text.endswith("runs the actions in containers")
+    assert "not used" in docker_finding(load({"action_network": "host"}, {})).text
 
 
 def test_look_finds_all_parts(tmp_path):

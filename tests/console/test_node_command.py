@@ -59,7 +59,7 @@ def test_defaults(cli, started):
     ("arguments", "text"),
     [
         (("--port", "x"), "--port must be a whole number"),
-        (("--driver", "docker"), "not yet in this release"),
+        (("--driver", "podman"), "--driver must be"),
         (("--store", "http://a:b@c"), "not yet in this release"),
         (("--kafka", "h:1"), "No such option"),
         (("--config", "none.toml"), "none.toml"),

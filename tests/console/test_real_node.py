@@ -26,7 +26,8 @@ class RealNode:
         self.log = place / "node.out"
 
     def start(self):
-        command = [sys.executable, ROOT / "run.py", "node", "--port", "0", "--data-dir", self.data, "--drain-timeout", "5s"]
+        flags = ["--port", "0", "--data-dir", self.data, "--driver", "process", "--drain-timeout", "5s"]
+        command = [sys.executable, ROOT / "run.py", "node", *flags]
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=self.place)
         self.wait_for("ready after")

@@ -120,7 +120,8 @@ class Node:
         self.ended: Ended | None = None
         self._log = (logs or data_dir.parent) / f"{data_dir.name}-{next(_STARTS)}.log"
         where = ("--data-dir", str(data_dir), *(("--port", port) if port is not None else ()))
-        command = [sys.executable, str(launcher), "node", *where, *flags]
+        driver = () if "--driver" in flags else ("--driver", "process")
+        command = [sys.executable, str(launcher), "node", *where, *driver, *flags]
         supervisor = [sys.executable, "-I", "-S", str(SUPERVISOR), str(GONE_WITHIN), *command]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(

@@ -26,7 +26,8 @@ class NodeProcess:
     def __init__(self, data_dir: Path, flags: tuple[str, ...], environment: dict[str, str]) -> None:
         self.data_dir = data_dir
         self._log = data_dir.with_name(f"{data_dir.name}.log")
-        command = [sys.executable, str(ROOT / "run.py"), "node", "--data-dir", str(data_dir), *flags]
+        driver = () if "--driver" in flags else ("--driver", "process")
+        command = [sys.executable, str(ROOT / "run.py"), "node", "--data-dir", str(data_dir), *driver, *flags]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=ROOT, env={**os.environ, **environment}

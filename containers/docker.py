@@ -1,0 +1,357 @@
+"""The driver for a Docker engine: real isolation, started as quickly as the engine can.
+
+Every container drops all capabilities, gains no privileges, has the engine's seccomp profile, limits of memory (without swap),
+processes and files, and no log on disk: its output comes over the attached stream. Labels say whose it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from containers.contract import Container, ContainerError, ContainerSpec, CreateFailed, ImageMissing, KindUnavailable, Output
+from containers.docker_cgroup import locate
+from containers.docker_config import DockerOptions, container_config, holder_config
+from containers.docker_container import DockerContainer
+from containers.docker_engine import Engine, EngineError
+from containers.docker_firewall import Firewall, FirewallError
+from containers.docker_network import Bridge, Inside, Network, NoNetwork, Place, Published
+from containers.docker_sandbox import Sandboxes
+from containers.docker_stream import EngineStream, watch
+from containers.images import OWN, Images, Say
+
+INSTALLATION, STREAM, PROCESS, ROLE = "rewhisk.installation", "rewhisk.stream", "rewhisk.process", "rewhisk.role"
+RECONNECT = 0.5
+"""Seconds between attempts to hear the engine's events again."""
+BOOT_LIMIT = 1.0
+"""Seconds that a start keeps its turn while its runtime boots; one that takes longer must not hold up the others."""
+READY_LIMIT = 10.0
+"""Seconds that creating waits for the runtime to listen; later it is the wait of /init, whose time limit then runs."""
+PROBE_EVERY, PROBE_LIMIT = 2.0, 3.0
+"""Seconds between questions whether the engine lives, and for its answer."""
+REMOVALS = 4
+CLOSE_LIMIT = 30.0
+"""Seconds for the engine to remove everything at the end; what is left then goes at the next start."""
+LATE_SWEEP = 30.0
+"""Seconds after which a container is looked for whose creation the engine didn't answer."""
+KINDS = {"python": f"{OWN}python:3.11", "nodejs": f"{OWN}nodejs:20"}
+"""Images for kinds of which the manifest names none, by family."""
+
+
+NO_PROGRAM = re.compile(r"executable file not found|exec: .*(no such file or directory|permission denied)")
+"""How the engine says that an image's own command can't be run."""
+
+
+class DockerDriver:
+    """Makes containers of one engine. `as_root` false: it goes without what only root may do."""
+
+    name = "docker"
+
+    def __init__(
+        self,
+        installation: str,
+        stream: str,
+        options: DockerOptions | None = None,
+        *,
+        say: Say = lambda text: None,
+        as_root: bool | None = None,
+        starts: int = 0,
+    ) -> None:
+        self.options = options or DockerOptions()
+        self.engine = Engine(self.options.address)
+        self.images = Images(self.engine, say, source=self.options.source)
+        self._owner = {INSTALLATION: installation, STREAM: stream}
+        self._labels = {**self._owner, PROCESS: secrets.token_hex(8)}
+        self._tag = hashlib.sha256(f"{installation}/{stream}".encode()).hexdigest()[:10]
+        self._as_root = os.geteuid() == 0 if as_root is None else as_root
+        self._bridge = Bridge(self.engine, self._tag, self._owner, internal=self.options.network == "none")
+        self._network: Network = self._choose_network()
+        self._firewall: Firewall | None = None
+        self._starting = asyncio.Semaphore(starts or os.cpu_count() or 1)
+        self._removing = asyncio.Semaphore(REMOVALS)
+        self._containers: dict[str, DockerContainer] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._events: EngineStream | None = None
+        self._events_ended = asyncio.Event()
+        self._notes: list[str] = []
+        self._silent = ""
+        self._closed = True
+
+    def __repr__(self) -> str:
+        return f"<DockerDriver {self._tag} {self.options.network} {len(self._containers)} containers, {self.engine!r}>"
+
+    def _choose_network(self) -> Network:
+        if self.options.network == "none":
+            return NoNetwork() if self._as_root else Inside(self.engine, self._bridge)
+        if self._as_root:
+            return Sandboxes(self.engine, self.images, self._bridge, self._holder_config, self._unique)
+        return Published(self.engine, self._bridge)
+
+    # The driver -------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Connect, listen to the engine's events, remove an earlier process's containers' network and make it anew.
+
+        Raises ContainerError.
+        """
+        if self.options.network not in ("bridge", "none"):
+            raise ContainerError(
+                f"--action-network {self.options.network} can't be had with Docker: actions would reach everything that listens "
+                "on this machine. Use bridge, or none."
+            )
+        await self.engine.connect()
+        self._closed = False
+        try:
+            self._events = await self._listen()
+            self._spawn(self._keep_listening())
+            self._spawn(self._keep_asking())
+            await self.leftovers(lambda identity: True)
+            await self._network.open()
+        except BaseException:
+            await self.close()
+            raise
+
+    @property
+    def gateway(self) -> str:
+        """The machine's address on the containers' bridge, empty if they have none."""
+        return self._bridge.gateway
+
+    async def open_gate(self, allowed: list[tuple[str, int]]) -> None:
+        """Let actions reach these addresses of the machine and nothing else of it, as far as this process may decide that."""
+        if not self._bridge.gateway:
+            return
+        if not self._as_root:
+            self._notes.append("Actions can reach other ports of this machine: only root can set up a firewall for them.")
+            return
+        self._firewall = Firewall(self._bridge.interface)
+        try:
+            await asyncio.to_thread(self._firewall.set_up, allowed)
+        except FirewallError as error:
+            self._notes.append(f"Actions can reach other ports of this machine: {error}.")
+
+    def notes(self) -> list[str]:
+        """What people should know about this driver on this machine."""
+        return list(self._notes)
+
+    def problem(self) -> str | None:
+        """What is wrong with the engine now, or None."""
+        return self._silent or None
+
+    async def prepare(self, spec: ContainerSpec) -> None:
+        """Make or pull its image. Raises ContainerError."""
+        await self._image(spec)
+
+    async def create(self, spec: ContainerSpec, output: Output, gone: Callable[[], None]) -> Container:
+        """A started container; see the contract. Raises ContainerError."""
+        if self._closed:
+            raise CreateFailed("The Docker driver is not open.")
+        making = self._spawn(self._create(spec, output, gone))
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            self._spawn(_undo(making))
+            raise
+
+    async def leftovers(self, kill: Callable[[str], bool]) -> list[str]:
+        """Remove containers of earlier processes of this node for whose id `kill` is true, and all that only hold networks."""
+        found = await self.engine.call(lambda client: client.containers(all=True, filters={"label": _filters(self._owner)}))
+        earlier = [each for each in found if self._is_earlier(each.get("Labels") or {})]
+        doomed = [each["Id"] for each in earlier if each["Labels"].get(ROLE) != "action" or kill(each["Id"])]
+        await asyncio.gather(*(self._sweep(identity) for identity in doomed))
+        return sorted({each["Id"] for each in earlier} - set(doomed))
+
+    async def close(self) -> None:
+        """Remove everything of this driver; afterwards nothing is left."""
+        self._closed = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_LIMIT):
+                await self._remove_all()
+        if self._firewall is not None:
+            await asyncio.to_thread(self._firewall.remove)
+            self._firewall = None
+        if self._events is not None:
+            self._events.close()
+            self._events = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.engine.close()
+
+    async def _remove_all(self) -> None:
+        while self._containers:
+            await asyncio.gather(*(container.remove() for container in list(self._containers.values())))
+            await asyncio.sleep(0)
+        with contextlib.suppress(EngineError):
+            await self._network.close()
+
+    # Creating ---------------------------------------------------------------------------------------------------
+
+    async def _create(self, spec: ContainerSpec, output: Output, gone: Callable[[], None]) -> Container:
+        image = await self._image(spec)
+        asked = time.perf_counter()
+        async with self._starting:
+            if self._closed:
+                raise CreateFailed("The Docker driver is not open.")
+            queued = time.perf_counter()
+            try:
+                place = await self._network.place()
+            except ContainerError as error:
+                raise CreateFailed(str(error)) from error
+            placed = time.perf_counter()
+            container = DockerContainer(self._unique(spec.name), spec, self.engine, self._network, output, self._known(gone))
+            self._containers[container.id] = container
+            container.forget = self._forget
+            try:
+                await container.start(self._config(spec, image, place), place)
+                listens = await container.listens(BOOT_LIMIT)
+            except EngineError as error:
+                if not error.status:
+                    self._spawn(self._sweep_late(container.id))
+                await container.remove()
+                raise _refusal(error, image, spec) from error
+            except BaseException:
+                await container.remove()
+                raise
+        if not listens:
+            await container.listens(READY_LIMIT - BOOT_LIMIT)
+        container.stages |= {"queue": (queued - asked) * 1000, "network": (placed - queued) * 1000}
+        return container
+
+    def _known(self, gone: Callable[[], None]) -> Callable[[], None]:
+        return lambda: None if self._closed else gone()
+
+    def _forget(self, container: DockerContainer) -> None:
+        self._containers = {key: each for key, each in self._containers.items() if each is not container}
+
+    async def _image(self, spec: ContainerSpec) -> str:
+        """The reference to create from. Raises ContainerError."""
+        name = spec.image or self.options.images.get(spec.kind) or KINDS.get(spec.kind.partition(":")[0], "")
+        if not name:
+            raise KindUnavailable(f"Kind '{spec.kind}' can't run here: the manifest of runtimes names no image for it.")
+        try:
+            if name.startswith(OWN):
+                return await self.images.own(name)
+            if not await self.images.fetch(name, always=spec.user_image and _is_moving(name)):
+                raise (ImageMissing if spec.user_image else KindUnavailable)(
+                    f"Failed to pull container image '{name}'."
+                    if spec.user_image
+                    else f"Kind '{spec.kind}' can't run here: the engine has no image '{name}' and can't pull it."
+                )
+        except EngineError as error:
+            raise CreateFailed(str(error)) from error
+        return name
+
+    def _unique(self, name: str) -> str:
+        """A name that no other container has, of the characters that the engine takes."""
+        return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', name)[:150] or 'rewhisk'}_{self._tag[:6]}_{secrets.token_hex(4)}"
+
+    def _config(self, spec: ContainerSpec, image: str, place: Place) -> dict[str, Any]:
+        return container_config(self.options, {**self._labels, ROLE: "action"}, spec, image, place)
+
+    def _holder_config(self) -> dict[str, Any]:
+        return holder_config(self.options, {**self._labels, ROLE: "network"})
+
+    # What earlier processes left ----------------------------------------------------------------------------------
+
+    def _is_earlier(self, labels: dict[str, str]) -> bool:
+        """Whether it is this node's and not this process's own; the engine has filtered, this looks again."""
+        return all(labels.get(key) == value for key, value in self._owner.items()) and labels.get(PROCESS) != self._labels[PROCESS]
+
+    async def _sweep(self, identity: str) -> None:
+        """Remove one, thawed first: the engine doesn't know what was frozen behind its back. Raises EngineError."""
+        async with self._removing:
+            try:
+                found = await self.engine.call(lambda client: client.inspect_container(identity), "remove")
+            except EngineError as error:
+                if error.status == 404:
+                    return
+                raise
+            cgroup = await asyncio.to_thread(locate, found["State"]["Pid"]) if found["State"]["Pid"] else None
+            if cgroup is not None:
+                with contextlib.suppress(OSError):
+                    await asyncio.to_thread(cgroup.freeze, False)
+                cgroup.close()
+            await self.engine.remove_container(identity)
+
+    async def _sweep_late(self, name: str) -> None:
+        """A creation that wasn't answered may have happened all the same."""
+        await asyncio.sleep(LATE_SWEEP)
+        with contextlib.suppress(EngineError):
+            await self.engine.remove_container(name)
+
+    # Events -----------------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> EngineStream:
+        self._events_ended.clear()
+        filters = {"type": ["container"], "event": ["die", "oom"], "label": _filters(self._labels)}
+        return await watch(self.engine.address, json.dumps(filters), self._seen, self._events_ended.set)
+
+    async def _keep_listening(self) -> None:
+        """Hear the engine again after it fell silent, and look at what happened meanwhile."""
+        while True:
+            await self._events_ended.wait()
+            self._silent = "The Docker engine does not answer."
+            try:
+                self._events = await self._listen()
+            except EngineError as error:
+                self._silent = str(error)
+                self._events_ended.set()
+                await asyncio.sleep(RECONNECT)
+                continue
+            self._silent = ""
+            await asyncio.gather(*(container.look() for container in list(self._containers.values())))
+
+    async def _keep_asking(self) -> None:
+        """An engine that hangs keeps its connections open: ask it now and then."""
+        while True:
+            await asyncio.sleep(PROBE_EVERY)
+            try:
+                await self.engine.call(lambda client: client.ping(), limit=PROBE_LIMIT)
+            except EngineError as error:
+                self._silent = str(error)
+            else:
+                self._silent = "" if not self._events_ended.is_set() else self._silent
+
+    def _seen(self, event: dict[str, Any]) -> None:
+        identity = event.get("id")
+        for container in self._containers.values():
+            if container.id == identity:
+                container.oom() if event.get("Action") == "oom" else container.died()
+                return
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _filters(labels: dict[str, str]) -> list[str]:
+    return [f"{key}={value}" for key, value in labels.items()]
+
+
+def _is_moving(image: str) -> bool:
+    """Whether what the name means may change: no tag, or `latest`. Those are pulled at each creation, as upstream does."""
+    last = image.rpartition("/")[2]
+    return "@" not in last and last.partition(":")[2] in ("", "latest")
+
+
+def _refusal(error: EngineError, image: str, spec: ContainerSpec) -> ContainerError:
+    """Whose fault a failed creation is: an image that holds no such program is its maker's."""
+    if spec.user_image and NO_PROGRAM.search(str(error)):
+        return ImageMissing(f"executable file not found in image {image}")
+    return CreateFailed(str(error))
+
+
+async def _undo(making: asyncio.Task[Any]) -> None:
+    """Remove a container for which nobody waits any more, once it is there."""
+    with contextlib.suppress(ContainerError):
+        await (await making).remove()

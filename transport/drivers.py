@@ -1,0 +1,66 @@
+"""Which driver runs a node's containers: Docker when an engine answers, else processes."""
+
+from __future__ import annotations
+
+import structlog
+
+from config.errors import ConfigError
+from config.manifest import Manifest
+from config.settings import Settings
+from containers.contract import ContainerError, Driver
+from containers.docker import DockerDriver
+from containers.docker_config import DockerOptions
+from containers.process import ProcessDriver
+
+log = structlog.get_logger("containers")
+
+FIX = "start the engine (and let this user reach its socket), or use --driver process"
+
+
+async def open_driver(settings: Settings, manifest: Manifest, installation: str) -> tuple[Driver, list[str]]:
+    """The driver that the settings ask for, open, and what people should know about it.
+
+    Raises ConfigError if what they ask for can't be had, ContainerError if the machine can't run containers at all.
+    """
+    if settings.driver == "process" or (settings.driver == "auto" and settings.action_network == "host"):
+        return await _processes(settings, installation, [])
+    if settings.driver == "docker" and settings.action_network == "host":
+        raise ConfigError([
+            "--action-network host can't be had with Docker: actions would reach everything that listens on this machine; "
+            "use bridge or none"
+        ])  # fmt: skip
+    driver = _docker(settings, manifest, installation)
+    try:
+        await driver.open()
+    except ContainerError as error:
+        if settings.driver == "docker":
+            raise ConfigError([f"--driver docker: {error} Fix: {FIX}."]) from error
+        warnings = [f"Docker can't be used, actions run as processes: {error}"] if driver.engine.info else []
+        return await _processes(settings, installation, warnings)
+    return driver, driver.notes()
+
+
+async def _processes(settings: Settings, installation: str, notes: list[str]) -> tuple[Driver, list[str]]:
+    if settings.action_network == "bridge":
+        raise ConfigError(["--action-network bridge needs a Docker engine: use host or none, or start one"])
+    network = "none" if settings.action_network == "none" else "host"
+    driver = ProcessDriver(installation, settings.stream, python=settings.python, network=network)
+    await driver.open()
+    return driver, [*notes, *driver.notes()]
+
+
+def _docker(settings: Settings, manifest: Manifest, installation: str) -> DockerDriver:
+    options = DockerOptions(
+        network="none" if settings.action_network == "none" else "bridge",
+        env=dict(settings.docker_env),
+        labels=dict(settings.docker_labels),
+        dns=settings.docker_dns,
+        dns_search=settings.docker_dns_search,
+        dns_options=settings.docker_dns_options,
+        pids=settings.docker_pids,
+        user_memory=settings.memory,
+        address=settings.docker_host or "",
+        source=settings.image_source,
+        images={kind.kind: kind.image for kind in manifest.kinds},
+    )
+    return DockerDriver(installation, settings.stream, options, say=log.info, starts=settings.parallel_starts)

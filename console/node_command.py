@@ -32,13 +32,18 @@ def flags(function: Callable[..., Any]) -> Callable[..., Any]:
 ))  # fmt: skip
 @flags
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Configuration file (TOML).")
-def node(config: Path | None, **given: Any) -> int:
+@click.option(
+    "--console/--no-console", default=False, help="A live console on the terminal: not in this release, so only --no-console works."
+)
+def node(config: Path | None, *, console: bool, **given: Any) -> int:
     """See the help."""
     from config.errors import ConfigError
     from config.load import load
     from console.exits import WrongUsage
     from store.errors import StoreError
 
+    if console:
+        raise WrongUsage("--console: there is no live console in this release", "`run.py status` shows the node's state")
     given["cors"] = given["cors"] or None
     try:
         settings = load(given, os.environ, config)

@@ -49,6 +49,15 @@ def test_flags(cli, started, tmp_path):
     assert (settings.max_age, settings.drain_timeout) == (3600, 5)
 
 
+def test_live_console(cli, started):
+    """Saying that none is wanted is fine; asking for one is told apart from starting without."""
+    assert cli("node", "--no-console").code == 0
+    asked = cli("node", "--console")
+    assert asked.code == 2
+    assert "no live console in this release" in asked.err
+    assert len(started) == 1
+
+
 def test_defaults(cli, started):
     """No flag at all is a node."""
     assert cli("node").code == 0

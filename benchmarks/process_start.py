@@ -16,6 +16,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -25,6 +26,9 @@ from containers.client import ActionClient
 from containers.contract import Answer, ContainerSpec
 from containers.process import RUNTIMES, ProcessDriver
 from containers.template import ENVIRONMENT
+
+PLACE = tempfile.TemporaryDirectory(prefix="rewhisk-bench-")
+"""Where the bare processes put their files; gone at the end."""
 
 CODE = {"python:3": "def main(args):\n    return {'ok': True}", "nodejs:20": "function main(args) { return { ok: true } }"}
 STAGES = ("create", "start", "ready", "init", "run", "total", "remove")
@@ -61,7 +65,7 @@ async def bare(driver: ProcessDriver, kind: str, program: list[str]) -> dict[str
     ours, theirs = socket.socketpair()
     process = subprocess.Popen(
         [*program, "--fd", str(theirs.fileno())],
-        pass_fds=[theirs.fileno()], env=ENVIRONMENT, cwd="/tmp", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        pass_fds=[theirs.fileno()], env=ENVIRONMENT, cwd=PLACE.name, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     theirs.close()

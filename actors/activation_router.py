@@ -21,6 +21,7 @@ from actors.container_proxy import ContainerProxy
 from actors.pool import Assign, Create, Pool, PoolSettings, Waiting
 from actors.route import UNENDED, Route, Routed
 from actors.system import Restarted
+from containers import outcome
 from messages.commands import (
     Abandon,
     AcceptedDurable,
@@ -289,7 +290,7 @@ class ActivationRouter(NodeActor):
             return
         routed.returns += 1
         if routed.returns >= self.services.rules.run_tries:
-            self._fail(routed, 3, endings.NO_RESOURCES)
+            self._fail(routed, 3, outcome.NO_RESOURCES)
             return
         routed.step("return")
         self._wait(routed)

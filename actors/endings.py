@@ -11,7 +11,6 @@ from messages.events import Finished
 from messages.record import fallback
 from messages.wire import ActivationMessage
 
-NO_RESOURCES = "Failed to provision resources to run the action."
 NOT_RUN = "The platform failed while it handled this activation."
 INTERRUPTED = "The activation was interrupted by a crash of the node after its code had started, and may not be run again."
 GIVEN_UP = "The activation was given up: the node crashed {attempts} times while it ran, the last time with nothing beside it."

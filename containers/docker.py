@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from containers import outcome
 from containers.contract import Container, ContainerError, ContainerSpec, CreateFailed, ImageMissing, KindUnavailable, Output
 from containers.docker_cgroup import locate
 from containers.docker_config import DockerOptions, container_config, holder_config
@@ -241,7 +242,7 @@ class DockerDriver:
                 return await self.images.own(name)
             if not await self.images.fetch(name, always=spec.user_image and _is_moving(name)):
                 raise (ImageMissing if spec.user_image else KindUnavailable)(
-                    f"Failed to pull container image '{name}'."
+                    outcome.image_text(name)
                     if spec.user_image
                     else f"Kind '{spec.kind}' can't run here: the engine has no image '{name}' and can't pull it."
                 )

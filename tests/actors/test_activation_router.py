@@ -9,12 +9,12 @@ from msgspec import Raw
 from thespian.actors import ChildActorExited
 
 import actors.route as module
-from actors import endings
 from actors.activation_router import ActivationRouter
 from actors.admission import DRAINING, FULL
 from actors.pool import PoolSettings
 from actors.route import ROUTE, Route
 from actors.system import NodeAddress, Restarted
+from containers import outcome
 from messages.commands import (
     Abandon,
     AcceptedDurable,
@@ -221,7 +221,7 @@ def test_a_job_that_came_back_is_placed_again_but_not_for_ever() -> None:
         assert len(started(made)) == cid
         made.deliver(Lost(cid), Returned(cid, job), Gone(cid))
     (ended,) = made.to(WRITER)
-    assert endings.NO_RESOURCES.encode() in bytes(ended.finished.result)
+    assert outcome.NO_RESOURCES.encode() in bytes(ended.finished.result)
 
 
 @pytest.mark.parametrize(("permanent", "tries"), [(True, 1), (False, 3)])

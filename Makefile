@@ -16,7 +16,7 @@ $(shell rm -f $(VENV)/.made $(VENV)/.installed-*)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv node runtimes test lint types bench crash-full docs clean
+.PHONY: help venv node runtimes services test lint types bench crash-full docs clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ lint: $(DEV_STAMP)  ## lint, types and import rules alone
 
 runtimes: $(RUN_STAMP)  ## make the images of the project's own action runtimes: make runtimes ARGS="--help"
 	@exec $(PY) -m containers.make_images $(ARGS)
+
+services: $(RUN_STAMP)  ## Kafka for a cluster on this machine: make services ARGS="down"
+	@exec $(PY) -m services $(ARGS)
 
 crash-full: $(DEV_STAMP)  ## every crash point with every other factor (long)
 	@REWHISK_CRASH_FULL=1 exec $(PY) -m pytest tests/crash $(ARGS)

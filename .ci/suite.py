@@ -25,6 +25,10 @@ def has_node() -> bool:
     return shutil.which("node") is not None
 
 
+def has_broker() -> bool:
+    return shutil.which("java") is not None and shutil.which("mvn") is not None
+
+
 def has_registry() -> bool:
     return shutil.which("docker-registry") is not None
 
@@ -40,6 +44,7 @@ def has_engine() -> bool:
 
 NEEDS = {
     "nodejs": (has_node, "Node.js (`node` on PATH)", "apt-get install nodejs"),
+    "kafka": (has_broker, "a Java runtime and Maven", "apt-get install default-jre-headless maven"),
     "docker": (has_engine, "a Docker engine that answers", "apt-get install docker.io, then start dockerd as root"),
     "registry": (has_registry, "an image registry (`docker-registry` on PATH)", "apt-get install docker-registry"),
 }

@@ -99,7 +99,7 @@ def test_with_half_a_python(clone, code, text):
 def test_help_is_the_default_and_complete(clone):
     """`make` alone lists every target that people call."""
     text = make(clone).stdout
-    for target in ("venv", "node", "test", "lint", "bench", "crash-full", "docs", "clean"):
+    for target in ("venv", "node", "services", "test", "lint", "bench", "crash-full", "docs", "clean"):
         assert f"make {target} " in text
 
 

@@ -15,6 +15,7 @@ from controller.deps import ApiDeps
 from controller.errors import ApiError, HttpLayerError
 from controller.hosts import HostCheck
 from controller.http import TEXT, ClientGone, Receive, Reply, Request, Scope, Send, send_reply
+from controller.stream import Answer, Stream, send_stream
 from store.errors import StoreUnavailable
 
 log = logging.getLogger("rewhisk.api")
@@ -53,10 +54,26 @@ class App:
         except asyncio.CancelledError:  # the server stops and waits no longer: what becomes of the invocation is not known here
             await request.abort()
             return
-        headers = self._cors.headers(reply.cors, request.headers.get(b"origin"))
-        await send_reply(send, reply, [(REQUEST_ID, request.transid.encode("latin-1")), *headers])
+        origin = self._cors.headers(reply.cors, request.headers.get(b"origin"))
+        headers: HeaderList = [(REQUEST_ID, request.transid.encode("latin-1")), *origin]
+        if isinstance(reply, Reply):
+            await send_reply(send, reply, headers)
+        else:
+            await self._send_stream(send, request, reply, headers)
 
-    async def _reply(self, request: Request) -> Reply:
+    async def _send_stream(self, send: Send, request: Request, stream: Stream, headers: HeaderList) -> None:
+        """All parts. What goes wrong once the head is out can only end the connection."""
+        try:
+            await send_stream(send, request, stream, headers)
+        except ClientGone:
+            return
+        except asyncio.CancelledError:
+            await request.abort()
+        except Exception:
+            log.exception("stream failed", extra={"transid": request.transid, "method": request.method})
+            await request.abort()
+
+    async def _reply(self, request: Request) -> Answer:
         """The answer. Raises HttpLayerError, ClientGone."""
         try:
             self._check_target(request)
@@ -81,7 +98,7 @@ class App:
         if b"%" in raw or b"%" in query:
             _check_percents(raw + b"?" + query)
 
-    async def _routed(self, request: Request) -> Reply:
+    async def _routed(self, request: Request) -> Answer:
         path: str = request.scope["raw_path"].decode("latin-1")
         if path != _BASE and not path.startswith(f"{_BASE}/"):
             if request.method == "OPTIONS":

@@ -25,7 +25,7 @@ class Operator:
     """The operator's side: status, drain and metrics, and the key to them. No admin key: nobody is the operator."""
 
     admin_key: str | None = None
-    status: Callable[[str | None], object] = lambda namespace: {}
+    status: Callable[[str | None], dict[str, object]] = lambda namespace: {}
     """A JSON-able state of the node; of one namespace alone if one is named."""
     drain: Callable[[], None] = lambda: None
     metrics: Callable[[], bytes] = lambda: b""

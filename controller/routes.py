@@ -7,9 +7,10 @@ from urllib.parse import unquote
 
 from controller import actions, activations, errors, invoke, names, namespaces, packages
 from controller.context import Api
-from controller.http import Reply, Request
+from controller.http import Request
+from controller.stream import Answer
 
-Handler = Callable[[Api, Request], Awaitable[Reply]]
+Handler = Callable[[Api, Request], Awaitable[Answer]]
 
 LIST, ONE, CONTENTS, TWO = "list", "one", "contents", "two"
 """`collection[/]`, `collection/name`, `collection/name/`, `collection/first/second`."""

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from controller import errors
+from controller import status as show
 from controller.auth import basic_pair, same
 from controller.context import Api
 from controller.cors import Cors
@@ -14,8 +15,9 @@ from controller.errors import ApiError
 from controller.http import TEXT, Reply, Request
 from controller.limits import UNLIMITED
 from controller.routes import described
+from controller.stream import Answer
 
-Handler = Callable[[Api, Request], Awaitable[Reply]]
+Handler = Callable[[Api, Request], Awaitable[Answer]]
 
 _MB = 1 << 20
 PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
@@ -147,13 +149,13 @@ async def metrics(api: Api, request: Request) -> Reply:
     return Reply(200, api.deps.operator.metrics(), Cors.NONE, PROMETHEUS)
 
 
-async def status(api: Api, request: Request) -> Reply:
+async def status(api: Api, request: Request) -> Answer:
     """GET /admin/status: all with the admin key, with a namespace's key that namespace alone."""
     header = request.headers.get(b"authorization")
     namespace = None
     if not _is_admin(api, _secret(header)):
         namespace = (await api.authenticator.identity(header)).namespace.name
-    return Reply(200, _encode(api.deps.operator.status(namespace)), Cors.NONE)
+    return show.answer(api, request, namespace)
 
 
 async def drain(api: Api, request: Request) -> Reply:

@@ -7,7 +7,7 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from store.ports import Actions, Records
 from transport.clock import LoopClock
 from transport.core import Core
 from transport.drivers import open_driver
+from transport.history import History
 from transport.local import LocalAnswers, LocalInvoker
 from transport.metrics import Metrics
 
@@ -64,6 +65,7 @@ class Node:
         self._data_dir = data_dir
         self._loop = asyncio.get_running_loop()
         self._clock = LoopClock(self._loop)
+        self._history = History(self._clock.wall_ms)
         self._tasks: set[asyncio.Task[None]] = set()
         self._store: Store | None = None
         self._core: Core | None = None
@@ -155,7 +157,7 @@ class Node:
                 keep_ms=round(settings.keep_journal * 1000),
                 lease=settings.lease,
             ),
-            instrument=self.metrics.observe,
+            instrument=self._observe,
             on_failure=self._actor_failed,
             on_fenced=lambda: self._end(FENCED),
             on_failed=lambda error: self._end(str(error)),
@@ -224,6 +226,10 @@ class Node:
         log.error("actor failed", actor=name, activation_id=getattr(message, "activation_id", None), exc_info=error)
         self.metrics.observe("actor failed", {"actor": name})
 
+    def _observe(self, step: str, facts: Mapping[str, object]) -> None:
+        self.metrics.observe(step, facts)
+        self._history.observe(step, facts)
+
     def _end(self, reason: str) -> None:
         self._ready, self._ended = False, True
         if not self.failed.done():
@@ -270,7 +276,7 @@ class Node:
         """The state of the node for people and scripts; of one namespace alone if one is named."""
         core = self._core
         if core is None or core.services is None:
-            return {"node": self._stream, "ready": False, "reason": self.unready()}
+            return {"node": self._stream, "ready": False, "reason": self.unready(), "ended": self._ended}
         board = core.services.board
         own = {id: each for id, each in board.items() if namespace in (None, each.namespace)}
         status: dict[str, object] = {
@@ -282,13 +288,26 @@ class Node:
             "uptime": round(self.age(), 3),
             "queued": sum(each.state == "queued" for each in own.values()),
             "running": sum(each.state == "running" for each in own.values()),
+            "latest": self._history.latest(namespace),
+            "ended": self._ended,
         }
         if namespace is None:
             journal = core.journal
             status["live"] = len(journal.live)
+            status["parts"] = self._parts()
+            status["seconds"] = self._history.seconds()
             status["journal"] = {"documents": journal.n, "waiting": journal.waiting, "stalled": round(journal.stalled(), 3)}
             status |= core.services.pool_view()
         return status
+
+    def _parts(self) -> dict[str, str | None]:
+        """Health: each part with what is wrong with it, None if nothing is."""
+        stalled = self._core.journal.stalled() if self._core is not None else 0.0
+        return {
+            "store": STALLED.format(seconds=stalled) if stalled > self.settings.lease else None,
+            "containers": self._driver.problem() if self._driver is not None else None,
+            "disk": self.low_disk,
+        }
 
     def in_flight(self) -> list[tuple[str, str]]:
         """(activation id, namespace) of what is unfinished."""

@@ -69,7 +69,7 @@ class App:
             return
         except asyncio.CancelledError:
             await request.abort()
-        except Exception:
+        except Exception:  # the head is out, so the supervisor of handlers can no longer answer for it
             log.exception("stream failed", extra={"transid": request.transid, "method": request.method})
             await request.abort()
 

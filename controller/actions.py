@@ -6,15 +6,14 @@ import msgspec
 from msgspec import Raw, structs
 
 from controller import access, errors, sequences
-from controller.action_schema import EntityPut, next_version, pairs_size
 from controller.context import Api
 from controller.entities import ActionEntity, ExecDoc, PackageEntity, Pair, encode, merged
 from controller.exec import SEQUENCE
 from controller.http import Reply, Request
-from controller.json_text import JsonError, read_json
+from controller.put import FIRST_VERSION, next_version, read_put
+from controller.put_schema import EntityPut
 
 COLLECTION = "actions"
-FIRST_VERSION = "0.0.1"
 
 
 def entity_path(request: Request) -> str:
@@ -29,10 +28,9 @@ async def list_all(api: Api, request: Request) -> Reply:
 
 
 async def list_package(api: Api, request: Request) -> Reply:
-    """GET actions/PACKAGE/: the trailing slash makes the name a package's."""
-    path = f"{request.namespace}/{request.name}"
-    await access.require_package(request.identity, api.entities, path)
-    return await _listed(api, request, path)
+    """GET actions/PACKAGE/: the trailing slash makes the name a package's; of a binding what it is bound to."""
+    found = await access.require_package(request.identity, api.entities, f"{request.namespace}/{request.name}")
+    return await _listed(api, request, found.path)
 
 
 async def _listed(api: Api, request: Request, path: str) -> Reply:
@@ -57,19 +55,20 @@ def _row(action: ActionEntity) -> dict[str, object]:
 
 
 async def get(api: Api, request: Request) -> Reply:
-    """GET an action; parameters of its package are folded in. `code=false` leaves the code out."""
-    package = None
+    """GET an action; parameters of its package are folded in. `code=false` leaves the code out, and names the binding if any."""
+    path, inherited, bound = request.namespace, list[Pair](), False
     if request.package:
-        _, package = await access.require_package(request.identity, api.entities, entity_path(request))
+        found = await access.require_package(request.identity, api.entities, entity_path(request))
+        path, inherited, bound = found.path, found.parameters, bool(found.package.binding)
     else:
         access.require_own(request.identity, f"{request.namespace}/{request.name}")
     with_code = request.query.flag("code", default=True)
-    _, action = await api.entities.load(f"{entity_path(request)}/{request.name}", ActionEntity)
-    if package is not None:
-        action = structs.replace(action, parameters=merged(package.parameters, action.parameters))
-    if not with_code:
-        action = structs.replace(action, exec=structs.replace(action.exec, code=None))
-    return Reply(200, encode(action))
+    _, action = await api.entities.load(f"{path}/{request.name}", ActionEntity)
+    action = structs.replace(action, parameters=merged(inherited, action.parameters))
+    if with_code:
+        return Reply(200, encode(action))
+    action = structs.replace(action, exec=structs.replace(action.exec, code=None))
+    return Reply(200, encode({**structs.asdict(action), "binding": entity_path(request)} if bound else action))
 
 
 async def delete(api: Api, request: Request) -> Reply:
@@ -82,40 +81,20 @@ async def delete(api: Api, request: Request) -> Reply:
 
 
 async def _writable(api: Api, request: Request) -> str:
-    """The action's id, for one who may write it. Raises ApiError 403, 404, 409 of its package."""
+    """The action's id, for one who may write it. Raises ApiError 403, of its package 400, 404, 409."""
     doc_id = f"{entity_path(request)}/{request.name}"
     access.require_own(request.identity, doc_id)
     if request.package:
-        await api.entities.load(entity_path(request), PackageEntity)
+        _, package = await api.entities.load(entity_path(request), PackageEntity)
+        if package.binding:
+            raise errors.failed(400, errors.NOT_ON_BINDING)
     return doc_id
-
-
-async def read_put(api: Api, request: Request) -> tuple[bool, EntityPut]:
-    """`overwrite` and the body of a PUT, checked in upstream's order. Raises ApiError 400, 413, 415."""
-    body, value = await request.json()
-    if not body:
-        try:
-            read_json(body)
-        except JsonError as error:
-            raise errors.malformed(str(error)) from None
-    given = api.put_reader.given(body, value)
-    content = api.put_reader.content(given)
-    _check_size("exec", content.exec.size if content.exec else 0, api.limits.exec_size)
-    _check_size("parameters", pairs_size(content.parameters), api.limits.parameters)
-    _check_size("annotations", pairs_size(content.annotations), api.limits.annotations)
-    overwrite = request.query.flag("overwrite")
-    return overwrite, api.put_reader.details(given, content)
-
-
-def _check_size(what: str, size: int, most: int) -> None:
-    if size > most:
-        raise errors.too_large(what, size, most)
 
 
 async def put(api: Api, request: Request) -> Reply:
     """PUT an action: create it, or change what the body names."""
     doc_id = await _writable(api, request)
-    overwrite, given = await read_put(api, request)
+    overwrite, given = await read_put(api, request, COLLECTION)
     if given.limits is not None:
         api.effective(request.identity).check(given.limits)
     given = await _checked_exec(api, request, doc_id, given)

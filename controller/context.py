@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from controller import limits
-from controller.action_schema import PutReader
 from controller.auth import Authenticator
 from controller.deps import ApiDeps
 from controller.entities import Entities, LimitSet
 from controller.limits import Effective
+from controller.put_schema import PutReader
 from controller.targets import Targets
 from messages.wire import Identity
 

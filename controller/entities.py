@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from controller import errors
 from store.contract import EntityRow, EntityStore, StoredDoc
@@ -51,6 +51,24 @@ class ExecDoc(Struct, frozen=True, omit_defaults=True):
         return sum(len(part.encode()) for part in (self.code, self.main, self.image) if part)
 
 
+class FullName(Struct, frozen=True):
+    """The name of an entity; `path` is `namespace` or `namespace/package`."""
+
+    path: str
+    name: str
+
+    @classmethod
+    def of(cls, doc_id: str) -> FullName:
+        """`namespace[/package]/name` in its two parts."""
+        path, _, name = doc_id.rpartition("/")
+        return cls(path, name)
+
+    @property
+    def doc_id(self) -> str:
+        """Where the entity is stored."""
+        return f"{self.path}/{self.name}"
+
+
 class ActionEntity(Struct, frozen=True):
     """An action; `namespace` is `ns` or `ns/package`, `updated` epoch ms."""
 
@@ -77,6 +95,53 @@ class PackageEntity(Struct, frozen=True):
     annotations: list[Pair]
     updated: int
 
+    @property
+    def bound_to(self) -> FullName | None:
+        """The package that this one stands for, None if it is an ordinary one."""
+        return FullName(self.binding["namespace"], self.binding["name"]) if self.binding else None
+
+
+ACTIVE, INACTIVE = "active", "inactive"
+
+
+class RuleLink(Struct, frozen=True):
+    """What a trigger knows of a rule: here alone stands whether it is active."""
+
+    action: FullName
+    status: str
+
+
+class TriggerEntity(Struct, frozen=True):
+    """A trigger. `rules` are the links by `namespace/rule`, unset until the first; a trigger's limits are always empty."""
+
+    namespace: str
+    name: str
+    parameters: list[Pair]
+    limits: dict[str, int]
+    version: str
+    publish: bool
+    annotations: list[Pair]
+    updated: int
+    rules: dict[str, RuleLink] | UnsetType = UNSET
+
+    @property
+    def links(self) -> dict[str, RuleLink]:
+        """The links, active or not, in the order in which they were made."""
+        return {} if self.rules is UNSET else self.rules
+
+
+class RuleEntity(Struct, frozen=True):
+    """A rule: which action a trigger fires. Its status is in the trigger."""
+
+    namespace: str
+    name: str
+    trigger: FullName
+    action: FullName
+    version: str
+    publish: bool
+    annotations: list[Pair]
+    updated: int
+
 
 class _Head(Struct, rename="camel"):
     """What every stored entity has."""
@@ -84,22 +149,36 @@ class _Head(Struct, rename="camel"):
     entity_type: str
 
 
-Entity = TypeVar("Entity", ActionEntity, PackageEntity)
+AnyEntity = ActionEntity | PackageEntity | TriggerEntity | RuleEntity
+Entity = TypeVar("Entity", ActionEntity, PackageEntity, TriggerEntity, RuleEntity)
 Row = TypeVar("Row")
 
 _PART = 20
 """Entities read at a time for a list."""
 
-_TYPES: dict[type[Struct], str] = {ActionEntity: "action", PackageEntity: "package"}
+_TYPES: dict[type[Struct], str] = {
+    ActionEntity: "action", PackageEntity: "package", TriggerEntity: "trigger", RuleEntity: "rule",
+}  # fmt: skip
+_ATTEMPTS = 10
+"""Writes of a change that others keep overtaking; only rules of one trigger made at the same time compete."""
+
 encode = msgspec.json.Encoder().encode
 _head = msgspec.json.Decoder(_Head).decode
 
 
+def entity_type(doc: StoredDoc) -> str:
+    """`action`, `package`, `trigger` or `rule`. Raises ApiError 500."""
+    try:
+        return _head(doc.body).entity_type
+    except msgspec.MsgspecError:
+        raise errors.failed(500, errors.CORRUPTED) from None
+
+
 def decode(doc: StoredDoc, kind: type[Entity]) -> Entity:
     """The entity in a document. Raises ApiError: 409 if it is of another collection, 500 if it can't be read."""
+    if entity_type(doc) != _TYPES[kind]:
+        raise errors.other_collection()
     try:
-        if _head(doc.body).entity_type != _TYPES[kind]:
-            raise errors.other_collection()
         return msgspec.json.decode(doc.body, type=kind)
     except msgspec.MsgspecError:
         raise errors.failed(500, errors.CORRUPTED) from None
@@ -121,6 +200,10 @@ class Entities:
         doc = await self._store.get(doc_id)
         return None if doc is None else (doc.rev, decode(doc, kind))
 
+    async def stored(self, doc_id: str) -> StoredDoc | None:
+        """Whatever has this id."""
+        return await self._store.get(doc_id)
+
     async def load_doc(self, doc_id: str, kind: type[Entity]) -> tuple[StoredDoc, Entity]:
         """Document and entity. Raises ApiError 404, and as `decode`."""
         doc = await self._store.get(doc_id)
@@ -133,15 +216,31 @@ class Entities:
         doc, entity = await self.load_doc(doc_id, kind)
         return doc.rev, entity
 
-    async def save(self, entity: ActionEntity | PackageEntity, rev: str | None) -> None:
+    async def amend(self, doc_id: str, kind: type[Entity], change: Callable[[Entity], Entity]) -> Entity:
+        """Change an entity whatever others do to it meanwhile; `change` may be called again. Raises as `load` and `save`."""
+        for _ in range(_ATTEMPTS):
+            rev, entity = await self.load(doc_id, kind)
+            changed = change(entity)
+            try:
+                await self._write(changed, rev)
+            except Conflict:
+                continue
+            return changed
+        raise errors.concurrent_change()
+
+    async def save(self, entity: AnyEntity, rev: str | None) -> None:
         """Write; `rev` None creates. Raises ApiError: 409 if somebody else wrote meanwhile, 413 if the store won't have it."""
+        try:
+            await self._write(entity, rev)
+        except Conflict:
+            raise errors.concurrent_change() from None
+
+    async def _write(self, entity: AnyEntity, rev: str | None) -> None:
         kind = _TYPES[type(entity)]
         body = b'{"entityType":"' + kind.encode() + b'",' + encode(entity)[1:]
         row = EntityRow(f"{kind}s", entity.namespace, entity.name, entity.updated)
         try:
             await self._store.put(row, body, rev)
-        except Conflict:
-            raise errors.concurrent_change() from None
         except StoreRefused as error:
             raise errors.failed(413, str(error)) from None
 

@@ -9,6 +9,7 @@ route and carry them. Which is which follows the recorded exchanges.
 
 from __future__ import annotations
 
+import msgspec
 from marshmallow import ValidationError
 
 from controller.cors import Cors, HeaderList
@@ -61,9 +62,10 @@ def wrong_credentials() -> ApiError:
     return ApiError(401, "The supplied authentication is invalid", headers=[(b"www-authenticate", REALM)])
 
 
-def forbidden(resource: str) -> ApiError:
+def forbidden(*resources: str) -> ApiError:
     """403: names what may not be touched."""
-    return failed(403, f"The supplied authentication is not authorized to access '{resource}'.")
+    shown = ", ".join(sorted(set(resources)))
+    return failed(403, f"The supplied authentication is not authorized to access '{shown}'.")
 
 
 def foreign_host() -> ApiError:
@@ -139,8 +141,9 @@ NEGATIVE_SIZE = "requirement failed: a negative size of an object is not allowed
 EXEC_WITHOUT_KIND = "'kind' must be a string defined in 'exec'"
 COMPONENTS_MISSING = "'components' must be defined for sequence kind"
 COMPONENTS_NOT_A_LIST = "'components' must be an array"
-COMPONENT_MALFORMED = "fully qualified name malformed"
-COMPONENT_NOT_QUALIFIED = (
+ENTITY_NAME_MALFORMED = "entity name malformed"
+NAME_MALFORMED = "fully qualified name malformed"
+NAME_NOT_QUALIFIED = (
     "requirement failed: The fully qualified name of the entity must contain at least the namespace and the name of the entity."
 )
 IMAGE_MALFORMED = "could not parse image name"
@@ -177,7 +180,55 @@ EXEC_UNDEFINED = "exec undefined"
 NO_COMPONENT = "No component specified for the sequence."
 RESERVED_PARAMETERS = "Request defines parameters that are not allowed (e.g., reserved properties)."
 PACKAGE_RESERVED = "Package name 'default' is reserved."
+FEED_ILLEGAL = "Feed name is not valid"
+RULE_INCOMPLETE = "rule requires a valid trigger and a valid action"
+RULE_WITHOUT_TRIGGER = "Only rules with existing triggers can be activated"
+RULE_STATUS_MISSING = "key not found: status"
 CORRUPTED = "Resource is corrupted and cannot be read."
+
+
+BINDING_MISSING = "Binding references a package that does not exist."
+BINDING_OF_BINDING = "Cannot bind to another package binding."
+NOT_ON_BINDING = "Operation not permitted on package binding."
+
+
+def binding_to_other() -> ApiError:
+    """409: what a binding names is no package."""
+    return failed(409, "Cannot bind to a resource that is not a package.")
+
+
+def package_stays() -> ApiError:
+    """409."""
+    return failed(409, "Resource is a package and cannot be converted into a binding.")
+
+
+def circular_binding(package_id: str) -> ApiError:
+    """422."""
+    return failed(422, f"Package binding '{package_id}' contains a circular reference.")
+
+
+def referent_missing(what: str, name: str) -> ApiError:
+    """400: the trigger or action that a rule names."""
+    return failed(400, f"{what} /{name} does not exist")
+
+
+def referent_of_other_kind(found: str, expected: str) -> ApiError:
+    """400: a rule names something else than a trigger or an action; upstream shows its classes."""
+    place = "class org.apache.openwhisk.core.entity."
+    return failed(400, f"document type {place}{found} did not match expected type {place}{expected}.")
+
+
+def rule_status_no_text(status: object) -> ApiError:
+    """400; upstream shows its classes."""
+    text = msgspec.json.encode(status).decode()[:200]
+    words = {"true": "JsTrue$", "false": "JsFalse$", "null": "JsNull$"}
+    name = words.get(text) or {"[": "JsArray", "{": "JsObject"}.get(text[0], "JsNumber")
+    return malformed(f"{text} (of class spray.json.{name})")
+
+
+def rule_status_unknown(status: str) -> ApiError:
+    """400."""
+    return malformed(f"requirement failed: {status} is not a recognized rule state")
 
 
 def exists_already() -> ApiError:

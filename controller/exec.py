@@ -84,18 +84,7 @@ def _components(given: Mapping[str, object]) -> list[str]:
     found = given["components"]
     if not isinstance(found, list):
         raise ValidationError(errors.COMPONENTS_NOT_A_LIST)
-    return [_component(item) for item in found]
-
-
-def _component(given: object) -> str:
-    if not isinstance(given, str):
-        raise ValidationError(errors.COMPONENT_MALFORMED)
-    parts = given.removeprefix("/").split("/")
-    if not all(names.is_name(part) for part in parts):
-        raise ValidationError(f"requirement failed: path contains invalid parts ArraySeq({', '.join(parts)})")
-    if len(parts) not in (2, 3):
-        raise ValidationError(errors.COMPONENT_NOT_QUALIFIED)
-    return "/" + "/".join(parts)
+    return [f"/{names.qualified(item)}" for item in found]
 
 
 def is_binary(code: str) -> bool:

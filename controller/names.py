@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from marshmallow import ValidationError
+
 from controller import errors
 
 MAX_LENGTH = 256
@@ -43,3 +45,20 @@ def check_activation_id(text: str) -> str:
     if _ACTIVATION_ID.fullmatch(text) is None:
         raise errors.rejected(400, errors.ACTIVATION_ID_ILLEGAL)
     return text
+
+
+def qualified(given: object) -> str:
+    """`namespace[/package]/name` of a name in a body, leading slash or not; `_` stays. Raises ValidationError, upstream's text."""
+    if not isinstance(given, str):
+        raise ValidationError(errors.NAME_MALFORMED)
+    parts = given.removeprefix("/").split("/")
+    if not all(is_name(part) for part in parts):
+        raise ValidationError(f"requirement failed: path contains invalid parts ArraySeq({', '.join(parts)})")
+    if len(parts) not in (2, 3):
+        raise ValidationError(errors.NAME_NOT_QUALIFIED)
+    return "/".join(parts)
+
+
+def resolved(name: str, namespace: str) -> str:
+    """A qualified name with the namespace in place of `_`."""
+    return f"{namespace}/{name.removeprefix('_/')}" if name.startswith("_/") else name

@@ -1,15 +1,18 @@
-"""Packages without bindings: create, update, read, list, delete (openwhisk-controller.md 1.8)."""
+"""Packages and bindings: create, update, read, list, delete (openwhisk-controller.md 1.8)."""
 
 from __future__ import annotations
 
-from msgspec import structs
+import msgspec
+from msgspec import Raw, structs
 
 from controller import access, errors
-from controller.action_schema import EntityPut, next_version
-from controller.actions import FIRST_VERSION, read_put
 from controller.context import Api
-from controller.entities import ActionEntity, PackageEntity, encode
+from controller.entities import ActionEntity, FullName, PackageEntity, Pair, encode
+from controller.errors import ApiError
 from controller.http import Reply, Request
+from controller.put import FIRST_VERSION, next_version, read_put
+from controller.put_schema import EntityPut
+from messages.wire import Identity
 
 COLLECTION = "packages"
 _RESERVED = "default"
@@ -39,15 +42,16 @@ def _row(package: PackageEntity) -> dict[str, object]:
 
 
 async def get(api: Api, request: Request) -> Reply:
-    """GET a package with its actions and feeds."""
+    """GET a package with its actions and feeds; a binding's are those of the package behind it."""
     doc_id = f"{request.namespace}/{request.name}"
-    if access.owns(request.identity, request.namespace) and await api.deps.entities.get(doc_id) is None:
-        raise errors.missing_named(doc_id)
-    _, package = await access.require_package(request.identity, api.entities, doc_id)
+    try:
+        found = await access.require_package(request.identity, api.entities, doc_id)
+    except ApiError as error:
+        raise errors.missing_named(doc_id) if error.status == 404 else error from None
     shown: dict[str, list[dict[str, object]]] = {"actions": [], "feeds": []}
-    for collection, row in await api.entities.rows(ActionEntity, doc_id, _member):
+    for collection, row in await api.entities.rows(ActionEntity, found.path, _member):
         shown[collection].append(row)
-    return Reply(200, encode({**structs.asdict(package), **shown}))
+    return Reply(200, encode({**structs.asdict(found.package), "parameters": found.parameters, **shown}))
 
 
 def _member(action: ActionEntity) -> tuple[str, dict[str, object]]:
@@ -57,31 +61,64 @@ def _member(action: ActionEntity) -> tuple[str, dict[str, object]]:
 
 
 async def put(api: Api, request: Request) -> Reply:
-    """PUT a package: annotations and parameters are replaced as a whole."""
+    """PUT a package: annotations and parameters are replaced as a whole; once bound it stays a binding."""
     doc_id = f"{request.namespace}/{request.name}"
     access.require_own(request.identity, doc_id)
-    overwrite, given = await read_put(api, request)
+    overwrite, given = await read_put(api, request, COLLECTION)
     if request.name == _RESERVED:
         raise errors.failed(400, errors.PACKAGE_RESERVED)
-    if given.binds:
-        raise errors.not_yet("Package bindings")
+    target = _target(request, given)
+    if target is not None:
+        await _check_readable(api, request.identity, target)
     found = await api.entities.find(doc_id, PackageEntity)
     if found is not None and not overwrite:
         raise errors.exists_already()
-    package = structs.replace(_changed(request, found[1] if found else None, given), updated=api.now())
+    if target is not None:
+        if found is not None and not found[1].binding:
+            raise errors.package_stays()
+        await _check_unbound(api, target)
+    package = structs.replace(_changed(request, found[1] if found else None, given, target), updated=api.now())
     await api.entities.save(package, found[0] if found else None)
     api.targets.changed(doc_id)
     return Reply(200, encode(package))
 
 
-def _changed(request: Request, old: PackageEntity | None, given: EntityPut) -> PackageEntity:
+def _target(request: Request, given: EntityPut) -> FullName | None:
+    if given.binding is None or given.binding.path != "_":
+        return given.binding
+    return FullName(request.namespace, given.binding.name)
+
+
+async def _check_readable(api: Api, identity: Identity, target: FullName) -> None:
+    try:
+        await access.require_package(identity, api.entities, target.doc_id)
+    except ApiError as error:
+        if error.status == 404:
+            raise errors.failed(400, errors.BINDING_MISSING) from None
+        raise errors.binding_to_other() if error.status == 409 else error from None
+
+
+async def _check_unbound(api: Api, target: FullName) -> None:
+    found = await api.entities.find(target.doc_id, PackageEntity)
+    if found is None:
+        raise errors.failed(400, errors.BINDING_MISSING)
+    if found[1].binding:
+        raise errors.failed(400, errors.BINDING_OF_BINDING)
+
+
+def _changed(request: Request, old: PackageEntity | None, given: EntityPut, target: FullName | None) -> PackageEntity:
+    """The annotation `binding` is the server's alone."""
     if old is None:
         old = PackageEntity(request.namespace, request.name, {}, [], "", False, [], 0)
+    binding = old.binding if target is None else {"namespace": target.path, "name": target.name}
+    annotations = old.annotations if given.annotations is None else given.annotations
+    own = [Pair("binding", Raw(msgspec.json.encode(binding)))] if binding else []
     return structs.replace(
         old,
+        binding=binding,
         version=given.version or (next_version(old.version) if old.version else FIRST_VERSION),
         publish=old.publish if given.publish is None else given.publish,
-        annotations=old.annotations if given.annotations is None else given.annotations,
+        annotations=[pair for pair in annotations if pair.key != "binding"] + own,
         parameters=old.parameters if given.parameters is None else given.parameters,
     )
 
@@ -92,7 +129,7 @@ async def delete(api: Api, request: Request) -> Reply:
     access.require_own(request.identity, doc_id)
     force = request.query.flag("force")
     revision, package = await api.entities.load(doc_id, PackageEntity)
-    members = await api.entities.rows(ActionEntity, doc_id, lambda action: action.name)
+    members = () if package.binding else await api.entities.rows(ActionEntity, doc_id, lambda action: action.name)
     if members and not force:
         raise errors.package_not_empty(len(members))
     for name in members:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
-from controller import actions, activations, errors, invoke, names, namespaces, packages
+from controller import actions, activations, errors, fire, invoke, names, namespaces, packages, rules, triggers
 from controller.context import Api
 from controller.http import Request
 from controller.stream import Answer
@@ -30,16 +30,16 @@ ROUTES: dict[tuple[str, str, str], Handler] = {
     ("packages", ONE, "GET"): packages.get,
     ("packages", ONE, "PUT"): packages.put,
     ("packages", ONE, "DELETE"): packages.delete,
-    ("triggers", LIST, "GET"): namespaces.list_triggers,
-    ("triggers", ONE, "GET"): namespaces.absent,
-    ("triggers", ONE, "PUT"): namespaces.unsupported,
-    ("triggers", ONE, "DELETE"): namespaces.absent,
-    ("triggers", ONE, "POST"): namespaces.absent,
-    ("rules", LIST, "GET"): namespaces.list_rules,
-    ("rules", ONE, "GET"): namespaces.absent,
-    ("rules", ONE, "PUT"): namespaces.unsupported,
-    ("rules", ONE, "DELETE"): namespaces.absent,
-    ("rules", ONE, "POST"): namespaces.absent,
+    ("triggers", LIST, "GET"): triggers.list_all,
+    ("triggers", ONE, "GET"): triggers.get,
+    ("triggers", ONE, "PUT"): triggers.put,
+    ("triggers", ONE, "DELETE"): triggers.delete,
+    ("triggers", ONE, "POST"): fire.fire,
+    ("rules", LIST, "GET"): rules.list_all,
+    ("rules", ONE, "GET"): rules.get,
+    ("rules", ONE, "PUT"): rules.put,
+    ("rules", ONE, "DELETE"): rules.delete,
+    ("rules", ONE, "POST"): rules.set_status,
     ("activations", LIST, "GET"): activations.list_all,
     ("activations", ONE, "GET"): activations.get,
     ("activations", CONTENTS, "GET"): activations.get,

@@ -20,19 +20,10 @@ async def checked(api: Api, identity: Identity, doc_id: str, components: list[st
     resolved = [own + name.removeprefix("/_/") if name.startswith("/_/") else name for name in components]
     if len(resolved) > api.limits.sequence_length:
         raise errors.failed(400, TOO_LONG)
-    for name in resolved:
-        await _check_access(api, identity, name[1:])
+    await access.require_readable(identity, api.entities, [name[1:] for name in resolved])
     if await _length(api, doc_id, resolved, {}) > api.limits.sequence_length:
         raise errors.failed(400, TOO_LONG)
     return resolved
-
-
-async def _check_access(api: Api, identity: Identity, component: str) -> None:
-    path, _, _ = component.rpartition("/")
-    if "/" in path:
-        await access.require_package(identity, api.entities, path)
-    else:
-        access.require_own(identity, component)
 
 
 async def _length(api: Api, top: str, components: list[str], known: dict[str, int]) -> int:

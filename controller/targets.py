@@ -8,7 +8,8 @@ from msgspec import Raw, Struct
 
 from config.manifest import Manifest
 from controller import access, errors
-from controller.entities import ActionEntity, Entities, PackageEntity, encode, merged
+from controller.access import ReadablePackage
+from controller.entities import ActionEntity, Entities, encode, merged
 from controller.exec import SEQUENCE
 from messages.action import Executable, decode_action, executable
 from messages.wire import ActionName, Identity
@@ -19,7 +20,10 @@ _OVERHEAD = 2_000
 
 
 class Target(Struct, frozen=True):
-    """An action ready to be invoked. `defaults`: its package's and its own parameters; `locked`: those nobody may override."""
+    """An action ready to be invoked. `defaults`: its package's and its own parameters; `locked`: those nobody may override.
+
+    `made_of` are the ids of all entities in it.
+    """
 
     executable: Executable
     action: ActionName
@@ -28,21 +32,25 @@ class Target(Struct, frozen=True):
     content: Raw
     init_args: list[str]
     locked: frozenset[str]
+    made_of: frozenset[str]
 
 
-def target_of(doc: StoredDoc, action: ActionEntity, package: PackageEntity | None) -> Target:
+def target_of(doc: StoredDoc, action: ActionEntity, package: ReadablePackage | None) -> Target:
     """Pure: what invoking this revision of the action means."""
     parameters = merged(package.parameters if package else [], action.parameters)
     defaults = {pair.key: pair.value for pair in parameters}
     final = any(pair.key == "final" and bytes(pair.value) == b"true" for pair in action.annotations)
+    named = f"{package.package.namespace}/{package.package.name}" if package else ""
+    bound = package is not None and bool(package.package.binding)
     return Target(
         executable=executable(decode_action(doc.body), doc.rev),
-        action=ActionName(action.namespace, action.name, action.version),
-        public=package is not None and package.publish,
+        action=ActionName(action.namespace, action.name, action.version, named if bound else None),
+        public=package is not None and package.package.publish and not bound,
         defaults=defaults,
         content=Raw(encode(defaults)),
         init_args=[pair.key for pair in parameters if pair.init],
         locked=frozenset(key for key, value in defaults.items() if final and bytes(value) != b"null"),
+        made_of=frozenset((doc.id, named, package.path if package else "")),
     )
 
 
@@ -66,7 +74,7 @@ class Targets:
     def changed(self, doc_id: str) -> None:
         """An action or a package was written: what was made from it is no longer true."""
         self._changes += 1
-        for key in [key for key in self._kept if key == doc_id or key.startswith(f"{doc_id}/")]:
+        for key in [key for key, target in self._kept.items() if doc_id in target.made_of]:
             self._size -= _weight(self._kept.pop(key))
 
     async def find(self, identity: Identity, namespace: str, package: str, name: str) -> Target:
@@ -88,8 +96,9 @@ class Targets:
         changes = self._changes
         package = None
         if package_id:
-            _, package = await access.require_package(identity, self._entities, package_id)
-        doc, action = await self._entities.load_doc(key, ActionEntity)
+            package = await access.require_package(identity, self._entities, package_id)
+        name = key.rpartition("/")[2]
+        doc, action = await self._entities.load_doc(f"{package.path}/{name}" if package else key, ActionEntity)
         self._check_kind(action.exec.kind)
         made = target_of(doc, action, package)
         if changes == self._changes:

@@ -121,7 +121,10 @@ class EntityStore(Protocol):
         """Raises Conflict or NotFound. Durable on return."""
 
     async def list(self, collection: str, path: str, *, limit: int = 0, skip: int = 0, exact: bool = False) -> list[StoredDoc]:
-        """Newest `updated` first. `path` is a namespace (with its packages' actions unless `exact`) or `namespace/package`."""
+        """Newest `updated` first. `path` is a namespace (with its packages' actions unless `exact`) or `namespace/package`.
+
+        Actions may come without their `exec.code`, where leaving it out is cheaper.
+        """
 
     async def count(self, collection: str, path: str, *, exact: bool = False) -> int:
         """How many `list` would give without limit and skip."""

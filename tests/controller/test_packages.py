@@ -4,15 +4,6 @@ from store.errors import Conflict, StoreRefused
 from tests.controller.serving import API, serving
 
 
-async def test_bindings_are_refused_for_now() -> None:
-    """501 that says so, and nothing is stored; an empty binding is an ordinary package."""
-    async with serving() as server:
-        binding = {"namespace": "guest", "name": "q"}
-        assert (await server.send("PUT", f"{API}/packages/p", {"binding": binding})).status == 501
-        assert (await server.send("GET", f"{API}/packages/p")).status == 404
-        assert (await server.send("PUT", f"{API}/packages/p", {"binding": {}})).status == 200
-
-
 async def test_a_lost_race_is_409() -> None:
     """Somebody else wrote between reading and writing."""
     async with serving() as server:
@@ -68,16 +59,6 @@ async def test_deep_parameters_come_back() -> None:
         assert (await server.send("GET", f"{API}/actions")).status == 200
         assert (await server.send("POST", f"{API}/actions/a", {"x": 1})).status == 202
         assert deep in bytes(server.invoker.seen[0][0].content)
-
-
-async def test_triggers_and_rules_are_not_there_yet() -> None:
-    """Lists are empty, making one is 501, everything else 404; foreign ones are 403."""
-    async with serving() as server:
-        for collection in ("triggers", "rules"):
-            assert (await server.send("GET", f"{API}/{collection}")).json == []
-            assert (await server.send("PUT", f"{API}/{collection}/t", {})).status == 501
-            assert (await server.send("POST", f"{API}/{collection}/t", {})).status == 404
-            assert (await server.send("PUT", f"/api/v1/namespaces/other/{collection}/t", {})).status == 403
 
 
 async def test_kinds_may_be_limited_per_namespace() -> None:

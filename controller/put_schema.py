@@ -13,8 +13,8 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields
 from msgspec import Raw, Struct
 
 from config.manifest import Manifest
-from controller import errors
-from controller.entities import ExecDoc, Pair
+from controller import errors, names
+from controller.entities import ExecDoc, FullName, Pair
 from controller.exec import read_exec
 from controller.limits import LimitsPut, read_limits
 
@@ -25,7 +25,10 @@ _VERSION_MAX = 2**31 - 1
 
 
 class EntityPut(Struct, frozen=True):
-    """A body as far as it was given: None keeps what is there. `limits` and `exec` only for actions."""
+    """A body as far as it was given: None keeps what is there.
+
+    `exec`, `limits` and `delete_annotations` are for actions, `binding` for packages, `trigger` and `action` for rules.
+    """
 
     exec: ExecDoc | None = None
     parameters: list[Pair] | None = None
@@ -34,8 +37,10 @@ class EntityPut(Struct, frozen=True):
     version: str | None = None
     publish: bool | None = None
     delete_annotations: list[str] | None = None
-    binds: bool = False
-    """Whether a package's body names another package to bind to."""
+    binding: FullName | None = None
+    """The package to bind to; its path is a namespace, as given."""
+    trigger: FullName | None = None
+    action: FullName | None = None
 
 
 class _ExecField(fields.Field[ExecDoc]):
@@ -85,12 +90,40 @@ class _PublishField(fields.Field[bool]):
         return given
 
 
-class _BindingField(fields.Field[bool]):
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+class _BindingField(fields.Field[FullName | None]):
+    """`{"namespace": …, "name": …}`; an empty object names nothing. Null is no binding, but a mistake."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> FullName | None:
         given = _decode(value)
-        if not isinstance(given, dict):
-            raise ValidationError(errors.NOT_AN_OBJECT)
-        return bool(given)
+        if given == {}:
+            return None
+        return FullName(*(_member(given, name) for name in ("namespace", "name")))
+
+
+def _member(given: object, member: str) -> str:
+    if not isinstance(given, dict):
+        raise ValidationError("Object expected in field 'namespace'")
+    if member not in given:
+        raise ValidationError(f"Object is missing required member '{member}'")
+    name = given[member]
+    if not isinstance(name, str):
+        raise ValidationError(errors.ENTITY_NAME_MALFORMED)
+    if not names.is_name(name):
+        raise ValidationError(errors.NAME_ILLEGAL)
+    return name
+
+
+class _FullNameField(fields.Field[FullName]):
+    """`"/namespace[/package]/name"`, or an object of `path` and `name`."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> FullName:
+        given = _decode(value)
+        if isinstance(given, dict):
+            path, name = given.get("path"), given.get("name")
+            if not (isinstance(path, str) and isinstance(name, str)):
+                raise ValidationError(errors.NAME_MALFORMED)
+            given = f"{path}/{name}"
+        return FullName.of(names.qualified(given))
 
 
 class _NamesField(fields.Field[list[str]]):
@@ -109,40 +142,47 @@ def _shown(value: Raw) -> str:
 
 
 class PutReader:
-    """Reads bodies of PUT in upstream's two steps."""
+    """Reads bodies of PUT in upstream's two steps: the first is the same for all collections."""
 
     def __init__(self, manifest: Manifest) -> None:
         exec_field: dict[str, fields.Field[Any]] = {"exec": _ExecField(manifest)}
         pairs: dict[str, fields.Field[Any]] = {"parameters": _PairsField(), "annotations": _PairsField()}
-        rest: dict[str, fields.Field[Any]] = {
-            "limits": _LimitsField(), "version": _VersionField(), "publish": _PublishField(), "delAnnotations": _NamesField(),
-            "binding": _BindingField(),
-        }  # fmt: skip
         self._content = Schema.from_dict({**exec_field, **pairs}, name="Content")(unknown=EXCLUDE)
-        self._details = Schema.from_dict(rest, name="Details")(unknown=EXCLUDE)
+        self._details = {collection: _details(collection, special) for collection, special in _SPECIAL.items()}
 
     def given(self, body: bytes, value: object) -> dict[str, Raw]:
-        """The fields of a body that are there and not null. Raises ApiError 400 if it is no object."""
+        """The fields of a body that are there and not null (a null `binding` stays). Raises ApiError 400 if it is no object."""
         if not isinstance(value, dict):
             raise errors.malformed(errors.NOT_AN_ENTITY)
-        return {name: raw for name, raw in _raw_fields(body).items() if bytes(raw) != _NULL}
+        return {name: raw for name, raw in _raw_fields(body).items() if bytes(raw) != _NULL or name == "binding"}
 
     def content(self, given: dict[str, Raw]) -> EntityPut:
         """First step. Raises ApiError 400."""
         found = _loaded(self._content, given)
         return EntityPut(found.get("exec"), found.get("parameters"), found.get("annotations"))
 
-    def details(self, given: dict[str, Raw], content: EntityPut) -> EntityPut:
+    def details(self, collection: str, given: dict[str, Raw], content: EntityPut) -> EntityPut:
         """Second step. Raises ApiError 400."""
-        found = _loaded(self._details, given)
-        return msgspec.structs.replace(
-            content,
-            limits=found.get("limits"),
-            version=found.get("version"),
-            publish=found.get("publish"),
-            delete_annotations=found.get("delAnnotations"),
-            binds=found.get("binding", False),
-        )
+        found = _loaded(self._details[collection], given)
+        if "delAnnotations" in found:
+            found["delete_annotations"] = found.pop("delAnnotations")
+        return msgspec.structs.replace(content, **found)
+
+
+_SPECIAL: dict[str, dict[str, fields.Field[Any]]] = {
+    "actions": {"limits": _LimitsField(), "delAnnotations": _NamesField()},
+    "packages": {"binding": _BindingField()},
+    "triggers": {},
+    "rules": {"trigger": _FullNameField(), "action": _FullNameField()},
+}
+"""What bodies of each collection have beside `version` and `publish`."""
+
+
+def _details(collection: str, special: dict[str, fields.Field[Any]]) -> Schema:
+    last = {name: field for name, field in special.items() if name == "delAnnotations"}
+    first = {name: field for name, field in special.items() if name not in last}
+    common: dict[str, fields.Field[Any]] = {"version": _VersionField(), "publish": _PublishField()}
+    return Schema.from_dict({**first, **common, **last}, name=f"Details{collection}")(unknown=EXCLUDE)
 
 
 def _loaded(schema: Schema, given: dict[str, Raw]) -> dict[str, Any]:
@@ -156,9 +196,3 @@ def _loaded(schema: Schema, given: dict[str, Raw]) -> dict[str, Any]:
 def pairs_size(pairs: list[Pair] | None) -> int:
     """Bytes that count against the limits: names and compact values (openwhisk-controller.md 3.7)."""
     return sum(len(pair.key.encode()) + len(pair.value) for pair in pairs or [])
-
-
-def next_version(version: str) -> str:
-    """The version with its last number raised by one."""
-    head, _, patch = version.rpartition(".")
-    return f"{head}.{int(patch) + 1}"

@@ -108,3 +108,19 @@ def combined(transid: TransId, record: ActivationRecord | str, instance: Invoker
 
 decode_ack = msgspec.json.Decoder(Ack).decode
 decode_ping = msgspec.json.Decoder(PingMessage).decode
+
+
+class Heartbeat(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What a node or controller says of itself every few seconds. `writer` is random per process, `counter` grows with each.
+
+    `address`: the URL at which a node takes `/invoke`, empty if it doesn't; `stopped`: it drained and its containers are gone.
+    """
+
+    writer: str
+    counter: int
+    epoch: int = 0
+    address: str = ""
+    stopped: bool = False
+
+
+decode_heartbeat = msgspec.json.Decoder(Heartbeat).decode

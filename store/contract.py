@@ -152,6 +152,22 @@ class SubjectStore(Protocol):
         """All subject and limits documents, by id."""
 
 
+class HeartbeatStore(Protocol):
+    """Who lives: a document `node:<stream>` of each node and `controller:<id>` of each controller, replaced every few seconds.
+
+    They tell liveness and addresses, and fence nothing.
+    """
+
+    async def get(self, doc_id: str) -> StoredDoc | None:
+        """The newest revision, or None."""
+
+    async def put(self, doc_id: str, body: bytes, rev: str | None) -> str:
+        """Write and return the new revision. `rev` None creates. Raises Conflict."""
+
+    async def list(self, kind: str) -> list[StoredDoc]:
+        """All documents whose id begins with `<kind>:`, by id."""
+
+
 class Store(Protocol):
     """One store with all its parts, opened by `store.open.open_store`."""
 
@@ -170,6 +186,10 @@ class Store(Protocol):
     @property
     def subjects(self) -> SubjectStore:
         """Subjects and limits."""
+
+    @property
+    def heartbeats(self) -> HeartbeatStore:
+        """Who lives."""
 
     async def installation_id(self) -> str:
         """Random, made on first start, kept in the store: the label of this installation's containers."""

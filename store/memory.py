@@ -300,6 +300,31 @@ class MemorySubjects:
         return found
 
 
+class MemoryHeartbeats:
+    """Implements HeartbeatStore."""
+
+    def __init__(self, faults: Faults | None = None, max_body: int = MAX_BODY) -> None:
+        self.faults = faults or Faults()
+        self._documents = _Documents(max_body)
+
+    async def get(self, doc_id: str) -> StoredDoc | None:
+        """See HeartbeatStore."""
+        await self.faults.at("heartbeats.get", "before")
+        return self._documents.get(doc_id)
+
+    async def put(self, doc_id: str, body: bytes, rev: str | None) -> str:
+        """See HeartbeatStore."""
+        await self.faults.at("heartbeats.put", "before")
+        written = self._documents.put(doc_id, body, rev)
+        await self.faults.at("heartbeats.put", "after")
+        return written
+
+    async def list(self, kind: str) -> list[StoredDoc]:
+        """See HeartbeatStore."""
+        await self.faults.at("heartbeats.list", "before")
+        return [doc for doc in self._documents.all() if doc.id.startswith(f"{kind}:")]
+
+
 class MemoryStore:
     """Implements Store."""
 
@@ -309,6 +334,7 @@ class MemoryStore:
         self.activations = MemoryActivations(self.faults, max_body)
         self.entities = MemoryEntities(self.faults, max_body)
         self.subjects = MemorySubjects(self.faults, max_body)
+        self.heartbeats = MemoryHeartbeats(self.faults, max_body)
         self._installation = installation
 
     async def installation_id(self) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from store.records import ENTITY_FACTOR, MAX_BODY
 from store.sqlite_activations import SqliteActivations
 from store.sqlite_entities import SqliteEntities
+from store.sqlite_heartbeats import SqliteHeartbeats
 from store.sqlite_log import SqliteLog
 from store.sqlite_schema import FILE_NAME, connect_reader, prepare
 from store.sqlite_subjects import SqliteSubjects
@@ -36,6 +37,7 @@ class SqliteStore:
         self.activations = SqliteActivations(self._writer, reader, max_body)
         self.entities = SqliteEntities(self._writer, reader, max_body * ENTITY_FACTOR)
         self.subjects = SqliteSubjects(self._writer, reader, max_body)
+        self.heartbeats = SqliteHeartbeats(self._writer, reader)
 
     @classmethod
     async def open(cls, data_dir: Path, max_body: int = MAX_BODY) -> SqliteStore:

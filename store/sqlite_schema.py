@@ -20,6 +20,10 @@ BUSY_MS = 2_000
 WAL_LIMIT = 64 * 1024 * 1024
 """Bytes to which the write-ahead log is cut after a burst."""
 
+_HEARTBEATS = """CREATE TABLE IF NOT EXISTS heartbeats (
+    doc_id TEXT PRIMARY KEY, generation INTEGER NOT NULL, rev TEXT NOT NULL, body BLOB) WITHOUT ROWID"""
+"""Came after the first release: a file of that one gets it when it is opened, and that one doesn't mind it."""
+
 _SCHEMA = (
     """CREATE TABLE journal (
         stream TEXT NOT NULL, n INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (stream, n)) WITHOUT ROWID""",
@@ -43,6 +47,7 @@ _SCHEMA = (
     "CREATE INDEX identities_by_key ON identities (uuid, key)",
     "CREATE INDEX identities_by_namespace ON identities (namespace)",
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    _HEARTBEATS,
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
@@ -120,6 +125,7 @@ def _set_up(connection: sqlite3.Connection, path: Path) -> None:
             connection.execute(statement)
     connection.execute("COMMIT")
     check_ours(connection, path)
+    connection.execute(_HEARTBEATS)
 
 
 def _unusable(path: Path, error: sqlite3.Error) -> StoreUnusable:

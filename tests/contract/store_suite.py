@@ -12,7 +12,7 @@ import pytest
 from msgspec import UNSET, Raw
 
 from messages.wire import ActivationRecord, KeyValue, Response
-from store.contract import ActivationQuery, EntityRow, Store
+from store.contract import ActivationQuery, EntityRow, Store, StoredDoc
 from store.errors import Conflict, NotFound, StoreRefused
 
 
@@ -338,7 +338,29 @@ class SubjectStoreSuite:
         assert await store.subjects.get("zzz") is None
 
 
-class StoreSuite(ActivationStoreSuite, EntityStoreSuite, SubjectStoreSuite):
+class HeartbeatStoreSuite:
+    """Documents by revision, listed by kind."""
+
+    async def test_a_heartbeat_is_replaced_by_revision(self, store: Store) -> None:
+        """Whoever doesn't know the newest revision is told so."""
+        first = await store.heartbeats.put("node:invoker0", b'{"counter":1}', None)
+        second = await store.heartbeats.put("node:invoker0", b'{"counter":2}', first)
+        assert await store.heartbeats.get("node:invoker0") == StoredDoc("node:invoker0", second, b'{"counter":2}')
+        assert await store.heartbeats.get("node:invoker1") is None
+        for stale in (None, first):
+            with pytest.raises(Conflict):
+                await store.heartbeats.put("node:invoker0", b'{"counter":3}', stale)
+
+    async def test_they_are_listed_by_kind(self, store: Store) -> None:
+        """Nodes and controllers apart, by id."""
+        for name in ("node:invoker1", "controller:0", "node:invoker0", "nodes:x"):
+            await store.heartbeats.put(name, b'{"counter":1}', None)
+        assert [doc.id for doc in await store.heartbeats.list("node")] == ["node:invoker0", "node:invoker1"]
+        assert [doc.body for doc in await store.heartbeats.list("controller")] == [b'{"counter":1}']
+        assert await store.heartbeats.list("nobody") == []
+
+
+class StoreSuite(ActivationStoreSuite, EntityStoreSuite, SubjectStoreSuite, HeartbeatStoreSuite):
     """All parts, and what they share."""
 
     async def test_the_installation_has_one_id(self, store: Store) -> None:

@@ -7,7 +7,18 @@ import msgspec
 import pytest
 from msgspec import Raw, Struct
 
-from messages.cluster import Ack, InvokerId, combined, completion, decode_ack, decode_ping, result, size_bytes
+from messages.cluster import (
+    Ack,
+    Heartbeat,
+    InvokerId,
+    combined,
+    completion,
+    decode_ack,
+    decode_heartbeat,
+    decode_ping,
+    result,
+    size_bytes,
+)
 from messages.wire import decode_message, encode
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "openwhisk-wire.jsonl"
@@ -69,3 +80,9 @@ def test_sizes(text, expected):
 def test_what_is_no_size(text):
     with pytest.raises(ValueError, match="no size"):
         size_bytes(text)
+
+
+def test_a_heartbeat_says_only_what_there_is_to_say():
+    beat = Heartbeat("w", 7, epoch=2, address="http://10.0.0.1:3233")
+    assert encode(beat) == b'{"writer":"w","counter":7,"epoch":2,"address":"http://10.0.0.1:3233"}'
+    assert decode_heartbeat(b'{"_id":"node:invoker0","_rev":"1-a","writer":"w","counter":7}') == Heartbeat("w", 7)

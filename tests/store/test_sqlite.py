@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from store.contract import ActivationQuery, DocumentLog, Store
 from store.errors import Conflict, StoreFailed, StoreRefused, StoreUnavailable, StoreUnusable
 from store.open import open_store
 from store.sqlite import SqliteStore
+from store.sqlite_schema import FILE_NAME
 from tests.contract.store_log_suite import DocumentLogSuite
 from tests.contract.store_suite import StoreSuite, record, row, subject
 
@@ -390,3 +392,15 @@ async def test_an_unknown_store_is_named(tmp_path: Path) -> None:
     """With what there is."""
     with pytest.raises(StoreUnusable, match=r"'mongodb'.*sqlite"):
         await open_store("mongodb", tmp_path)
+
+
+async def test_a_file_of_the_first_release_gets_its_heartbeats(tmp_path):
+    """They came later: such a file is opened as it is."""
+    await (await SqliteStore.open(tmp_path)).close()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as file:
+        file.execute("DROP TABLE heartbeats")
+    store = await SqliteStore.open(tmp_path)
+    try:
+        assert await store.heartbeats.list("node") == []
+    finally:
+        await store.close()

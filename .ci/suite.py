@@ -1,7 +1,7 @@
 """The whole suite in parts: each part's time and test counts, and at the end everything that failed or was left out.
 
-`python .ci/suite.py [PART…]`, parts: lint types imports tests crash, and docker, which is run only when named. What this machine
-lacks is named with how to have it and its tests are left out; with CI=true leaving out is a failure.
+`python .ci/suite.py [PART…]`, parts: lint types imports tests crash docker. What this machine lacks is named with how to have it
+and its tests are left out; with CI=true leaving out is a failure.
 """
 
 import os
@@ -61,20 +61,18 @@ def pytest(*arguments: str) -> list[str]:
 
 
 APART = ("docker", "registry")
-"""Markers of the part `docker`, which runs when it is named: the Docker driver is not finished, and the engine it is tested with
-fails to start a container about once in a thousand times, which the driver leaves to the router."""
+"""Markers of the part `docker`: tests with a real engine."""
 
 
-def missing(apart: bool) -> dict[str, tuple[str, str]]:
-    """Marker → what is missing and how to have it; of the markers of the part `docker` only if that is `apart` run."""
-    wanted = {marker: need for marker, need in NEEDS.items() if apart or marker not in APART}
-    return {marker: (what, fix) for marker, (there, what, fix) in wanted.items() if not there()}
+def missing() -> dict[str, tuple[str, str]]:
+    """Marker → what is missing and how to have it."""
+    return {marker: (what, fix) for marker, (there, what, fix) in NEEDS.items() if not there()}
 
 
 def parts(left_out: list[str]) -> dict[str, tuple[str, list[str]]]:
     """Name → title and command."""
     chosen = ["-m", " and ".join(f"not {marker}" for marker in dict.fromkeys((*APART, *left_out)))]
-    apart = " and ".join(["(docker or registry)", *(f"not {marker}" for marker in left_out)])
+    apart = " and ".join([f"({' or '.join(APART)})", *(f"not {marker}" for marker in left_out)])
     heavy = [place for place in HEAVY if (ROOT / place).is_dir()]
     found = {
         "lint": ("lint", [str(BIN / "ruff"), "check", "."]),
@@ -84,7 +82,8 @@ def parts(left_out: list[str]) -> dict[str, tuple[str, list[str]]]:
     }
     if heavy:
         found["crash"] = ("crash, system", pytest(*heavy, *chosen))
-    found["docker"] = ("Docker", pytest("tests", "-m", apart))
+    if "docker" not in left_out:
+        found["docker"] = ("Docker", pytest("tests", "-m", apart))
     return found
 
 
@@ -104,14 +103,14 @@ def run(title: str, command: list[str]) -> tuple[bool, float, str]:
 
 
 def main(wanted: list[str]) -> int:
-    lacking = missing("docker" in wanted)
+    lacking = missing()
     known = parts(list(lacking))
-    if unknown := [name for name in wanted if name not in known]:
-        print(f"no part {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
+    if unknown := [name for name in wanted if name not in parts([])]:
+        print(f"no part {', '.join(unknown)}; there are: {', '.join(parts([]))}", file=sys.stderr)
         return 2
     results = {}
     for name, (title, command) in known.items():
-        if name in (wanted or [each for each in known if each != "docker"]):
+        if not wanted or name in wanted:
             results[title] = run(title, command)
     strict = os.environ.get("CI", "").lower() in ("1", "true")
     print("\n=== summary")
@@ -119,8 +118,6 @@ def main(wanted: list[str]) -> int:
         print(f"{'ok    ' if good else 'FAILED'}  {seconds:7.1f} s  {title:<28} {summary}")
     for marker, (what, fix) in lacking.items():
         print(f"{'FAILED' if strict else 'LEFT OUT'}  tests marked {marker}: {what} is missing; {fix}")
-    if "docker" not in wanted:
-        print("not run   the part `docker` (make test ARGS=docker), which needs an engine that answers")
     good = all(result[0] for result in results.values()) and not (strict and lacking)
     print(f"{'ok' if good else 'FAILED'}: {sum(result[1] for result in results.values()):.0f} s", flush=True)
     return 0 if good else 1

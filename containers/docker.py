@@ -24,7 +24,7 @@ from containers.docker_config import DockerOptions, container_config, holder_con
 from containers.docker_container import DockerContainer
 from containers.docker_engine import Engine, EngineError
 from containers.docker_firewall import Firewall, FirewallError
-from containers.docker_network import Bridge, Inside, Network, NoNetwork, Place, Published
+from containers.docker_network import Bridge, Bridged, Network, NoNetwork, Place
 from containers.docker_sandbox import Sandboxes
 from containers.docker_stream import EngineStream, watch
 from containers.images import OWN, Images, Say
@@ -38,6 +38,8 @@ READY_LIMIT = 10.0
 """Seconds that creating waits for the runtime to listen; later it is the wait of /init, whose time limit then runs."""
 PROBE_EVERY, PROBE_LIMIT = 2.0, 3.0
 """Seconds between questions whether the engine lives, and for its answer."""
+ENGINE_FAILED = 500
+"""HTTP status from which on the fault is the engine's: seen about once in 500 starts, "cannot start a stopped process"."""
 REMOVALS = 4
 CLOSE_LIMIT = 30.0
 """Seconds for the engine to remove everything at the end; what is left then goes at the next start."""
@@ -91,10 +93,10 @@ class DockerDriver:
 
     def _choose_network(self) -> Network:
         if self.options.network == "none":
-            return NoNetwork() if self._as_root else Inside(self.engine, self._bridge)
+            return NoNetwork() if self._as_root else Bridged(self.engine, self._bridge)
         if self._as_root:
             return Sandboxes(self.engine, self.images, self._bridge, self._holder_config, self._unique)
-        return Published(self.engine, self._bridge)
+        return Bridged(self.engine, self._bridge)
 
     # The driver -------------------------------------------------------------------------------------------------
 
@@ -202,22 +204,9 @@ class DockerDriver:
             if self._closed:
                 raise CreateFailed("The Docker driver is not open.")
             queued = time.perf_counter()
+            container, placed = await self._started(spec, image, output, self._known(gone))
             try:
-                place = await self._network.place()
-            except ContainerError as error:
-                raise CreateFailed(str(error)) from error
-            placed = time.perf_counter()
-            container = DockerContainer(self._unique(spec.name), spec, self.engine, self._network, output, self._known(gone))
-            self._containers[container.id] = container
-            container.forget = self._forget
-            try:
-                await container.start(self._config(spec, image, place), place)
                 listens = await container.listens(BOOT_LIMIT)
-            except EngineError as error:
-                if not error.status:
-                    self._spawn(self._sweep_late(container.id))
-                await container.remove()
-                raise _refusal(error, image, spec) from error
             except BaseException:
                 await container.remove()
                 raise
@@ -225,6 +214,39 @@ class DockerDriver:
             await container.listens(READY_LIMIT - BOOT_LIMIT)
         container.stages |= {"queue": (queued - asked) * 1000, "network": (placed - queued) * 1000}
         return container
+
+    async def _started(
+        self, spec: ContainerSpec, image: str, output: Output, gone: Callable[[], None]
+    ) -> tuple[DockerContainer, float]:
+        """A container that runs, and when it had its place; on a fresh one if the engine failed to start the first."""
+        try:
+            try:
+                return await self._attempt(spec, image, output, gone)
+            except EngineError as error:
+                if error.status < ENGINE_FAILED or NO_PROGRAM.search(str(error)):
+                    raise
+            return await self._attempt(spec, image, output, gone)
+        except EngineError as error:
+            raise _refusal(error, image, spec) from error
+
+    async def _attempt(
+        self, spec: ContainerSpec, image: str, output: Output, gone: Callable[[], None]
+    ) -> tuple[DockerContainer, float]:
+        """As `_started`. Raises EngineError; nothing is left or heard of it then."""
+        place = await self._network.place()
+        placed = time.perf_counter()
+        container = DockerContainer(self._unique(spec.name), spec, self.engine, self._network, output, gone)
+        self._containers[container.id] = container
+        container.forget = self._forget
+        try:
+            await container.start(self._config(spec, image, place), place)
+        except BaseException as error:
+            container.silence()
+            if isinstance(error, EngineError) and not error.status:
+                self._spawn(self._sweep_late(container.id))
+            await container.remove()
+            raise
+        return container, placed
 
     def _known(self, gone: Callable[[], None]) -> Callable[[], None]:
         return lambda: None if self._closed else gone()

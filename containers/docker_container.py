@@ -80,6 +80,11 @@ class DockerContainer:
         self.stages = {"create": (created - began) * 1000, "start": (started - created) * 1000, "ready": 0.0}
         self._started = started
 
+    def silence(self) -> None:
+        """It never ran: nobody hears of its output or end."""
+        self._output = lambda stream, data: None
+        self._gone = None
+
     async def listens(self, seconds: float) -> bool:
         """Wait until a connection can be made, or never will; false if neither is so after `seconds`."""
         assert self._connect is not None

@@ -11,24 +11,28 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from containers.contract import Driver, Failure
+from containers.contract import Answer, ContainerSpec, Driver, Failure
 from containers.docker import DockerDriver
 from containers.docker_config import DockerOptions
 from containers.docker_engine import Engine
+from containers.docker_network import Bridge
 from tests.contract.container_suite import ContainerSuite, Seen, body, until
 
 pytestmark = pytest.mark.docker
 
 
 class OnDocker(ContainerSuite):
-    """`network` and `as_root` choose the way to the container."""
+    """`network`, `as_root` and `here`, whether the engine's networks are this machine's, choose the way to the container."""
 
     network = "none"
     as_root = True
+    here = True
     memory = 128
+    many = 6
 
     @pytest_asyncio.fixture
-    async def driver(self) -> AsyncIterator[Driver]:
+    async def driver(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Driver]:
+        monkeypatch.setattr(Bridge, "is_here", lambda bridge: self.here)
         options = DockerOptions(network=self.network)
         self.installation = secrets.token_hex(4)
         driver = DockerDriver(self.installation, "invoker0", options, as_root=self.as_root)
@@ -64,6 +68,7 @@ class OnDocker(ContainerSuite):
 
 class TestPython(OnDocker):
     kind = "python:3"
+    many = 20
 
 
 class TestPythonOnBridge(OnDocker):
@@ -91,6 +96,7 @@ class TestNodejsNotRoot(OnDocker):
     kind = "nodejs:20"
     network = "bridge"
     as_root = False
+    here = False
 
 
 class TestPythonNotRoot(OnDocker):
@@ -98,3 +104,17 @@ class TestPythonNotRoot(OnDocker):
 
     kind = "python:3"
     as_root = False
+
+
+async def test_own_bridge_without_root() -> None:
+    """Where the machine has the bridge nothing is published."""
+    driver = DockerDriver(secrets.token_hex(4), "invoker0", DockerOptions(), as_root=False)
+    await driver.open()
+    try:
+        seen = Seen()
+        container = await driver.create(ContainerSpec(kind="python:3", memory=128, name="x"), seen.output, seen.went)
+        told = await driver.engine.call(lambda client: client.inspect_container(container.id))
+        assert not told["HostConfig"]["PortBindings"]
+        assert isinstance(await container.init(b"{}", 10, 1 << 20), Answer)
+    finally:
+        await driver.close()

@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import requests
+from docker import APIClient
+from docker.errors import APIError
 
 from containers import docker, docker_engine
 from containers.contract import ContainerError, ContainerSpec, CreateFailed, Failure, ImageMissing, KindUnavailable
@@ -189,6 +192,34 @@ async def test_images_that_never_listen(driver: DockerDriver, monkeypatch: pytes
     some = await asyncio.gather(*making)
     assert await some[0].init(b"{}", 0.3, LIMIT) is Failure.TIMEOUT
     assert await some[0].run(b"{}", 0.3, LIMIT) is Failure.REFUSED
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+async def test_starts_that_the_engine_fails(
+    driver: DockerDriver, engine: Engine, failures: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is made up for by a fresh container, of which alone is told; two in a row are the platform's failure. Nothing is left."""
+    failing, start = list(range(failures)), APIClient.start
+
+    def fails(client: APIClient, container: str) -> None:
+        start(client, container)
+        if failing:
+            failing.pop()
+            response = requests.Response()
+            response.status_code = 500
+            raise APIError("500", response, "cannot start a stopped process")
+
+    monkeypatch.setattr(APIClient, "start", fails)
+    seen, mine = Seen(), f"rewhisk.installation={driver._owner['rewhisk.installation']}"
+    if failures == 1:
+        container = await counter(driver, seen)
+        assert await ids(engine, mine) == {container.id}
+        assert (seen.ended, seen.gone) == ([], 0)
+    else:
+        with pytest.raises(CreateFailed, match="cannot start a stopped process"):
+            await driver.create(SPEC, seen.output, seen.went)
+        assert await ids(engine, mine) == set()
+    assert not failing
 
 
 class FakeEngine:

@@ -65,6 +65,7 @@ class ContainerSuite:
 
     kind = ""
     memory = 256
+    many = 20
 
     @pytest_asyncio.fixture
     async def driver(self) -> AsyncIterator[Driver]:
@@ -273,10 +274,10 @@ class ContainerSuite:
         assert [body(result) for result in results] == [{"slept": 0.5}] * 4
         assert time.monotonic() - began < 1.9
 
-    async def test_create_twenty(self) -> None:
-        """Twenty at once all come up, with ids of their own."""
-        some = await asyncio.gather(*(self.create() for _ in range(20)))
-        assert len({container.id for container in some}) == 20
+    async def test_create_many(self) -> None:
+        """Many at once all come up, with ids of their own."""
+        some = await asyncio.gather(*(self.create() for _ in range(self.many)))
+        assert len({container.id for container in some}) == self.many
         for container in some:
             assert container.stages.keys() >= {"create", "start", "ready"}
         await asyncio.gather(*(container.remove() for container in some))

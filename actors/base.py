@@ -45,6 +45,8 @@ class Rules:
     """Seconds that a journal write may be without a certain answer before new work is refused: the lease."""
     log_wait: float = 2.0
     """How long the log reader waits for the next line before it gives up on the sentinels; upstream's 2 s."""
+    pause_grace: float | None = 10.0
+    """How long a container is idle before it is frozen; upstream's 10 s. None: never."""
     create_tries: int = 3
     """Failed creations, after which a job ends with an error record."""
     run_tries: int = 5

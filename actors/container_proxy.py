@@ -9,17 +9,20 @@ the action's `concurrency` allows). Rules:
 * Whatever ends a run, its `Ended` goes to the ResultWriter exactly once, or the job goes back to the router (`Returned`)
   because its code certainly did not run.
 * A container that failed takes no further run; it is removed when its last run is over, and its memory counts until then.
+* One that was idle for the grace time is frozen, as upstream. Runs that come for it are held until it goes on; if it can't, they go
+  back. Their `started` is journaled only then.
 """
 
 from __future__ import annotations
 
-from enum import Enum
+from datetime import timedelta
 from typing import ClassVar
 
-from thespian.actors import ActorExitRequest
+from thespian.actors import ActorExitRequest, WakeupMessage
 
 from actors import endings
 from actors.base import NodeActor, Services, step
+from actors.container_states import CONTAINER, RUN, ActiveRun, Container, Phase
 from containers import outcome, payload
 from messages.commands import (
     Abandon,
@@ -29,7 +32,6 @@ from messages.commands import (
     Ended,
     Free,
     Gone,
-    Job,
     Logs,
     LogsBegin,
     LogsEnd,
@@ -37,10 +39,12 @@ from messages.commands import (
     LogsReset,
     Lost,
     NotCreated,
+    Paused,
     Ready,
     Released,
     Remove,
     Removed,
+    Resumed,
     Returned,
     Run,
     Start,
@@ -52,113 +56,6 @@ from messages.events import Finished, Started
 from messages.wire import Response
 
 MB = 1024 * 1024
-
-
-class Container(Enum):
-    """States of the container."""
-
-    NEW = "new"
-    STARTING = "starting"
-    STARTED = "started"
-    INITIALIZING = "initializing"
-    READY = "ready"
-    RUNNING = "running"
-    FAILING = "failing"
-    REMOVING = "removing"
-    GONE = "gone"
-
-
-CONTAINER: dict[Container, dict[str, Container]] = {
-    Container.NEW: {"start": Container.STARTING},
-    Container.STARTING: {
-        "created": Container.STARTED,
-        "not created": Container.GONE,
-        "abandon": Container.REMOVING,
-    },
-    Container.STARTED: {
-        "run": Container.INITIALIZING,
-        "remove": Container.REMOVING,
-        "died": Container.REMOVING,
-        "abandon": Container.REMOVING,
-    },
-    Container.INITIALIZING: {
-        "initialized": Container.RUNNING,
-        "lost": Container.FAILING,
-        "died": Container.INITIALIZING,
-        "abandon": Container.REMOVING,
-    },
-    Container.RUNNING: {
-        "run": Container.RUNNING,
-        "freed": Container.RUNNING,
-        "idle": Container.READY,
-        "lost": Container.FAILING,
-        "died": Container.RUNNING,
-        "abandon": Container.REMOVING,
-    },
-    Container.READY: {
-        "run": Container.RUNNING,
-        "remove": Container.REMOVING,
-        "died": Container.REMOVING,
-        "abandon": Container.REMOVING,
-    },
-    Container.FAILING: {
-        "run": Container.FAILING,
-        "freed": Container.FAILING,
-        "idle": Container.REMOVING,
-        "lost": Container.FAILING,
-        "died": Container.FAILING,
-        "abandon": Container.REMOVING,
-    },
-    Container.REMOVING: {
-        "created": Container.REMOVING,
-        "not created": Container.REMOVING,
-        "run": Container.REMOVING,
-        "remove": Container.REMOVING,
-        "died": Container.REMOVING,
-        "abandon": Container.REMOVING,
-        "removed": Container.GONE,
-    },
-    Container.GONE: {
-        "run": Container.GONE,
-        "remove": Container.GONE,
-        "died": Container.GONE,
-        "abandon": Container.GONE,
-    },
-}
-
-
-class Phase(Enum):
-    """States of one run."""
-
-    JOURNALING = "journaling"
-    INITIALIZING = "initializing"
-    RUNNING = "running"
-    COLLECTING = "collecting"
-    OVER = "over"
-
-
-RUN: dict[Phase, dict[str, Phase]] = {
-    Phase.JOURNALING: {"init": Phase.INITIALIZING, "run": Phase.RUNNING},
-    Phase.INITIALIZING: {"run": Phase.RUNNING, "ended": Phase.COLLECTING, "returned": Phase.OVER},
-    Phase.RUNNING: {"ended": Phase.COLLECTING, "returned": Phase.OVER},
-    Phase.COLLECTING: {"collected": Phase.OVER},
-    Phase.OVER: {},
-}
-
-
-class ActiveRun:
-    """One activation in the container. Times in ms; `start` is epoch ms of the first call."""
-
-    __slots__ = ("healthy", "init_ms", "job", "phase", "run_ms", "start", "timed_out")
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.phase = Phase.JOURNALING
-        self.start = 0
-        self.init_ms: float | None = None
-        self.run_ms = 0.0
-        self.healthy = True
-        self.timed_out = False
 
 
 class ContainerProxy(NodeActor):
@@ -173,6 +70,9 @@ class ContainerProxy(NodeActor):
         self.container = ""
         self.initialized = False
         self.runs: dict[str, ActiveRun] = {}
+        self.held: list[Run] = []  # that came while it was frozen
+        self.idle_since = 0.0
+        self.timing = False  # whether a wakeup is on its way; it outlives runs, as one for each would cost more than the run
 
     def __repr__(self) -> str:
         return f"<ContainerProxy {self.cid} {self.state.value} [{', '.join(r.phase.value for r in self.runs.values())}]>"
@@ -204,11 +104,19 @@ class ContainerProxy(NodeActor):
 
     def on_run(self, message: Run) -> None:
         """Journal that the code starts, then start it; a container that is going away gives the job back."""
-        job = message.job
+        was = self.state
         self._step("run")
         if self.state in (Container.FAILING, Container.REMOVING, Container.GONE):
-            self._to_router(Returned(self.cid, job))
-            return
+            self._to_router(Returned(self.cid, message.job))
+        elif self.state in (Container.PAUSING, Container.RESUMING):
+            self.held.append(message)
+            if was is Container.PAUSED:
+                self.services.containers.resume(self.cid, self.reply)
+        else:
+            self._admit(message)
+
+    def _admit(self, message: Run) -> None:
+        job = message.job
         self.runs[job.activation_id] = ActiveRun(job)
         event = Started(
             job.activation_id, job.attempt, self.container, self.services.clock.wall_ms(), job.action.replay, job.alone
@@ -358,31 +266,78 @@ class ContainerProxy(NodeActor):
         self._step("freed" if self.runs else "idle")
         if self.state is Container.REMOVING:
             self._destroy()
+        elif self.state is Container.READY:
+            self._idle()
+
+    # Pausing ------------------------------------------------------------------------------------------------------
+
+    def _idle(self) -> None:
+        self.idle_since = self.services.clock.monotonic()
+        if self.services.rules.pause_grace is not None and not self.timing:
+            self._wake_after(self.services.rules.pause_grace)
+
+    def _wake_after(self, seconds: float) -> None:
+        self.timing = True
+        self.wakeupAfter(timedelta(seconds=seconds))
+
+    def on_wakeup(self, message: WakeupMessage) -> None:
+        """Freeze it if it was idle all the time; one that works asks again when it is idle."""
+        self.timing = False
+        grace = self.services.rules.pause_grace
+        if self.state is not Container.READY or grace is None:
+            return
+        left = self.idle_since + grace - self.services.clock.monotonic()
+        if left > 0:
+            self._wake_after(left)
+            return
+        self._step("pause")
+        self.services.containers.pause(self.cid, self.reply)
+
+    def on_paused(self, message: Paused) -> None:
+        """It is frozen; a run may have come meanwhile. One that can't be frozen goes, as upstream."""
+        self.services.instrument("paused", {"cid": self.cid, "done": message.done, "ms": message.ms})
+        if self._goes("paused" if message.done else "not paused"):
+            self._give_up()
+        elif self.held and self.state is Container.PAUSED:
+            self._step("run")
+            self.services.containers.resume(self.cid, self.reply)
+
+    def on_resumed(self, message: Resumed) -> None:
+        """What was held for it runs, or goes back to have another container."""
+        self.services.instrument("resumed", {"cid": self.cid, "done": message.done, "ms": message.ms})
+        if self._goes("resumed" if message.done else "not resumed"):
+            self._give_up()
+        elif self.state is Container.RUNNING:
+            held, self.held = self.held, []
+            for each in held:
+                self._admit(each)
+
+    def _give_up(self) -> None:
+        """It can't be used any more, and no code runs in it."""
+        self._to_router(Lost(self.cid))
+        for each in self.held:
+            self._to_router(Returned(self.cid, each.job))
+        self.held.clear()
+        self._destroy()
 
     # Removing -----------------------------------------------------------------------------------------------------
 
     def on_remove(self, message: Remove) -> None:
         """The router wants its memory; it is idle, or already going."""
-        idle = self.state in (Container.STARTED, Container.READY)
-        self._step("remove")
-        if idle:
+        if self._goes("remove"):
             self._destroy()
 
     def on_abandon(self, message: Abandon) -> None:
         """Whatever it does, it ends here; somebody else sees to its runs."""
-        going = self.state is Container.REMOVING
-        self._step("abandon")
         self.runs.clear()
-        if self.state is Container.REMOVING and not going:
+        self.held.clear()
+        if self._goes("abandon"):
             self._destroy()
 
     def on_died(self, message: Died) -> None:
         """It ended by itself. During a run the call's own failure says so."""
-        idle = self.state in (Container.STARTED, Container.READY)
-        self._step("died")
-        if idle:
-            self._to_router(Lost(self.cid))
-            self._destroy()
+        if self._goes("died"):
+            self._give_up()
 
     def _destroy(self) -> None:
         self.services.containers.remove(self.cid, self.reply)
@@ -395,6 +350,12 @@ class ContainerProxy(NodeActor):
         self.send(self.myAddress, ActorExitRequest())
 
     # Helpers ------------------------------------------------------------------------------------------------------
+
+    def _goes(self, event: str) -> bool:
+        """Go on by the table; whether that begins the removal."""
+        was = self.state
+        self._step(event)
+        return self.state is Container.REMOVING and was is not Container.REMOVING
 
     def _step(self, event: str) -> None:
         self.state = step(CONTAINER, "container", self.cid, self.state, event)
@@ -414,6 +375,9 @@ class ContainerProxy(NodeActor):
         Called: on_called,
         Logs: on_logs,
         LogsReset: on_logs_reset,
+        WakeupMessage: on_wakeup,
+        Paused: on_paused,
+        Resumed: on_resumed,
         Remove: on_remove,
         Abandon: on_abandon,
         Died: on_died,

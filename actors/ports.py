@@ -84,6 +84,12 @@ class ContainerPort(Protocol):
     def settled(self, cid: int, run_id: str) -> None:
         """The end of `run_id` is journaled: the note need not name it any more."""
 
+    def pause(self, cid: int, reply: Reply) -> None:
+        """Freeze it while nothing runs in it; Paused."""
+
+    def resume(self, cid: int, reply: Reply) -> None:
+        """Undo `pause`; Resumed."""
+
     def remove(self, cid: int, reply: Reply) -> None:
         """Removed, when no process of it is left."""
 

@@ -11,18 +11,22 @@ from actors.ports import Reply
 from containers import outcome
 from containers.contract import Container, ContainerError, ContainerSpec, Driver, Failure, ImageMissing, KindUnavailable, Result
 from containers.note import Note
-from messages.commands import Called, Created, Died, LogChunk, NotCreated, Removed, Start
+from messages.commands import Called, Created, Died, LogChunk, NotCreated, Paused, Removed, Resumed, Start
+
+FREEZE_LIMIT = 10.0
+"""Seconds for the driver to freeze or thaw a container; upstream's `pause` and `unpause`."""
 
 
 class Hosted:
-    """One container, perhaps not there yet. `unwanted`: to be removed as soon as it is."""
+    """One container, perhaps not there yet. `unwanted`: to be removed as soon as it is; `freezing`: the latest freeze or thaw."""
 
-    __slots__ = ("container", "creating", "reply", "unwanted")
+    __slots__ = ("container", "creating", "freezing", "reply", "unwanted")
 
     def __init__(self, reply: Reply) -> None:
         self.reply = reply
         self.container: Container | None = None
         self.creating: asyncio.Task[None] | None = None
+        self.freezing: asyncio.Task[None] | None = None
         self.unwanted = False
 
 
@@ -117,6 +121,30 @@ class ContainerHost:
         """ContainerPort.settled."""
         self._note.settled(run_id)
 
+    def pause(self, cid: int, reply: Reply) -> None:
+        """ContainerPort.pause."""
+        hosted = self._hosted[cid]
+        hosted.freezing = self._spawn(self._freeze(hosted, True, reply))
+
+    def resume(self, cid: int, reply: Reply) -> None:
+        """ContainerPort.resume."""
+        hosted = self._hosted[cid]
+        hosted.freezing = self._spawn(self._freeze(hosted, False, reply))
+
+    async def _freeze(self, hosted: Hosted, frozen: bool, reply: Reply) -> None:
+        container, begun, done = hosted.container, time.monotonic(), False
+        assert container is not None
+        try:
+            async with asyncio.timeout(FREEZE_LIMIT):
+                await (container.pause() if frozen else container.resume())
+            done = True
+        except (ContainerError, TimeoutError):
+            pass  # the answer says so
+        except Exception as error:  # noqa: BLE001 - the supervisor of driver code, as for calls
+            self._on_bug(error, "")
+        ms = (time.monotonic() - begun) * 1000
+        reply(Paused(done, ms) if frozen else Resumed(done, ms))
+
     def remove(self, cid: int, reply: Reply) -> None:
         """ContainerPort.remove."""
         hosted = self._hosted.get(cid)
@@ -130,6 +158,8 @@ class ContainerHost:
 
     async def _remove(self, cid: int, hosted: Hosted) -> None:
         assert hosted.container is not None
+        if hosted.freezing is not None:
+            await asyncio.wait((hosted.freezing,))  # one that is frozen while it is removed could not be killed
         await hosted.container.remove()
         self._hosted.pop(cid, None)
         hosted.reply(Removed())

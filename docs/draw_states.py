@@ -18,8 +18,8 @@ Table = Mapping[Enum, Mapping[str, Enum]]
 TABLES = [
     ("The life of an activation in the journal", "messages.lifecycle", "TRANSITIONS"),
     ("The way of an activation through the router", "actors.route", "ROUTE"),
-    ("A container as its proxy sees it", "actors.container_proxy", "CONTAINER"),
-    ("One run in a container", "actors.container_proxy", "RUN"),
+    ("A container as its proxy sees it", "actors.container_states", "CONTAINER"),
+    ("One run in a container", "actors.container_states", "RUN"),
     ("A container as the pool counts it", "actors.pool_state", "MOVES"),
     ("The end of an activation", "actors.result_writer", "ENDING"),
 ]

@@ -225,6 +225,20 @@ class Called(Command, frozen=True):
     start: int
 
 
+class Paused(Command, frozen=True):
+    """The container was frozen within `ms`, or could not be (`done` False)."""
+
+    done: bool
+    ms: float
+
+
+class Resumed(Command, frozen=True):
+    """The container goes on after `ms`, or could not be resumed (`done` False)."""
+
+    done: bool
+    ms: float
+
+
 class Died(Command, frozen=True):
     """The container ended by itself."""
 

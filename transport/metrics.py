@@ -49,6 +49,7 @@ class Metrics(Collector):
         self._starts = dict.fromkeys(("warm", "prewarmed", "cold"), 0)
         self._actor_failures: Counter[str] = Counter()
         self._not_created = 0
+        self._freezes: Counter[str] = Counter({"paused": 0, "resumed": 0, "failed": 0})
         self._wait, self._run = Times(), Times()
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -68,12 +69,15 @@ class Metrics(Collector):
             self._actor_failures[str(facts["actor"])] += 1
         elif step == "start failed":
             self._not_created += 1
+        elif step in ("paused", "resumed"):
+            self._freezes[step if facts["done"] else "failed"] += 1
 
     def collect(self) -> Iterator[Metric]:
         """See Collector."""
         yield _counters("rewhisk_activations", "Activations that ended", "status", dict(zip(STATUS, self._ended, strict=True)))
         yield _counters("rewhisk_container_starts", "Runs by how they got a container", "start", self._starts)
         yield _counters("rewhisk_actor_failures", "Actors that failed", "actor", self._actor_failures)
+        yield _counters("rewhisk_container_freezes", "Idle containers frozen and thawed again", "result", self._freezes)
         yield CounterMetricFamily("rewhisk_containers_not_created", "Failed creations", value=self._not_created)
         yield GaugeMetricFamily("rewhisk_live_activations", "Accepted and not over", value=self._live())
         yield self._wait.family("rewhisk_wait_seconds", "From the request to user code")

@@ -174,6 +174,7 @@ class Node:
             result_limit=self.limits.payload,
             stall=settings.lease,
             log_wait=settings.log_idle,
+            pause_grace=settings.pause_grace,
             alone_from=settings.alone_from,
             max_age=settings.max_age,
         )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from thespian.actors import WakeupMessage
 
 import actors.container_proxy as module
-from actors.container_proxy import CONTAINER, RUN, Container, ContainerProxy, Phase
+from actors.container_proxy import ContainerProxy
+from actors.container_states import CONTAINER, RUN, Container, Phase
 from containers.contract import Answer, Failure
 from messages.commands import (
     Abandon,
@@ -23,10 +25,12 @@ from messages.commands import (
     LogsReset,
     Lost,
     NotCreated,
+    Paused,
     Ready,
     Released,
     Remove,
     Removed,
+    Resumed,
     Returned,
     Run,
     Start,
@@ -44,8 +48,8 @@ GOOD = Answer(200, b'{"ok":true}', 11)
 BAD_INIT = Answer(502, b'{"error":"x"}', 13)
 
 
-def bench() -> Bench:
-    made = Bench(lambda services: ContainerProxy(services, 7))
+def bench(**rules: float | None) -> Bench:
+    made = Bench(lambda services: ContainerProxy(services, 7), **{"pause_grace": 0.0} | rules)
     made.journal.stages.update({letter * 32: Stage.ACCEPTED for letter in "1234"})
     return made
 
@@ -58,14 +62,19 @@ def called(path: str, result: object = GOOD, activation_id: str = ID, ms: float 
     return Called(path, activation_id, result, ms, 1)
 
 
+WAKE = WakeupMessage(None)
+IDLE = [START, Created("c", {}), run(logs=0), called("/init"), called("/run")]
 TO: dict[Container, list[object]] = {
     Container.NEW: [],
     Container.STARTING: [START],
     Container.STARTED: [START, Created("c", {})],
     Container.INITIALIZING: [START, Created("c", {}), run()],
     Container.RUNNING: [START, Created("c", {}), run(), called("/init")],
-    Container.READY: [START, Created("c", {}), run(logs=0), called("/init"), called("/run")],
+    Container.READY: IDLE,
     Container.FAILING: [START, Created("c", {}), run(), called("/init", BAD_INIT)],
+    Container.PAUSING: [*IDLE, WAKE],
+    Container.PAUSED: [*IDLE, WAKE, Paused(True, 1.0)],
+    Container.RESUMING: [*IDLE, WAKE, Paused(True, 1.0), run("3" * 32)],
     Container.REMOVING: [START, Created("c", {}), Remove()],
     Container.GONE: [START, Created("c", {}), Remove(), Removed()],
 }
@@ -76,6 +85,10 @@ EVENTS: dict[str, object] = {
     "created": Created("c", {}),
     "not created": NotCreated(3, "no", False),
     "run": run("2" * 32),
+    "paused": Paused(True, 1.0),
+    "not paused": Paused(False, 1.0),
+    "resumed": Resumed(True, 1.0),
+    "not resumed": Resumed(False, 1.0),
     "remove": Remove(),
     "died": Died(),
     "abandon": Abandon(),
@@ -128,6 +141,7 @@ STORIES: list[list[object]] = [
     [START, Created("c", {}), run(), called("/init", Answer(503, b"", 0))],
     [START, Created("c", {}), run(), called("/init"), called("/run", Answer(503, b"", 0))],
     [START, Created("c", {}), run(logs=0), called("/init"), called("/run"), run("2" * 32), called("/run", GOOD, "2" * 32)],
+    [*IDLE, WAKE],
     [START, Abandon(), Created("c", {}), Removed()],
     [START, Abandon(), NotCreated(3, "x", False)],
 ]  # fmt: skip
@@ -203,6 +217,57 @@ def test_a_job_for_a_container_that_goes_comes_back() -> None:
         made.sent.clear()
         made.deliver(run("2" * 32))
         assert [each.job.activation_id for each in made.to(ROUTER) if isinstance(each, Returned)] == ["2" * 32]
+
+
+def test_frozen_only_after_the_grace_time() -> None:
+    """Counted from the end of the last run; the timer outlives runs, and a container that works is left alone."""
+    made = bench(pause_grace=10.0)
+    made.deliver(*IDLE)
+    assert [period.total_seconds() for period in made.wakeups] == [10.0]
+    made.clock.now += 8
+    made.deliver(run("2" * 32, logs=0))
+    made.deliver(WAKE)
+    made.deliver(called("/run", GOOD, "2" * 32))
+    made.clock.now += 4
+    made.deliver(WAKE)
+    assert [period.total_seconds() for period in made.wakeups] == [10.0, 10.0, 6.0]
+    assert made.containers.named("pause") == []
+    made.clock.now += 6
+    made.deliver(WAKE)
+    assert len(made.containers.named("pause")) == 1
+
+
+def test_never_frozen_if_told_so() -> None:
+    """Without a grace time nothing is timed."""
+    made = bench(pause_grace=None)
+    made.deliver(*IDLE)
+    assert made.wakeups == []
+
+
+@pytest.mark.parametrize("before_frozen", [True, False])
+def test_runs_wait_until_a_frozen_container_goes_on(before_frozen: bool) -> None:
+    """Whether they come while it is being frozen or later: nothing is journaled or called before, all are after, in order."""
+    made = in_state(Container.PAUSING if before_frozen else Container.PAUSED)
+    made.journal.appended.clear()
+    made.containers.made.clear()
+    made.deliver(run("2" * 32, concurrency=3), *([Paused(True, 1.0)] if before_frozen else []), run("3" * 32, concurrency=3))
+    assert made.journal.appended == []
+    assert [name for name, _ in made.containers.made] == ["resume"]
+    made.deliver(Resumed(True, 1.0))
+    assert [event.id[0] for event in made.journal.appended] == ["2", "3"]
+    assert [(args[1], args[2][0]) for args in made.containers.named("call")] == [("/run", "2"), ("/run", "3")]
+
+
+@pytest.mark.parametrize("answers", [[Paused(False, 1.0)], [Paused(True, 1.0), Resumed(False, 1.0)]])
+def test_a_container_that_can_not_go_on_gives_its_runs_back(answers: list[object]) -> None:
+    """Their code did not run: the container is lost and removed, another one takes them."""
+    made = in_state(Container.PAUSING)
+    made.sent.clear()
+    made.journal.appended.clear()
+    made.deliver(run("2" * 32), run("3" * 32), *answers)
+    assert [type(each) for each in made.to(ROUTER)] == [Lost, Returned, Returned]
+    assert made.journal.appended == []
+    assert len(made.containers.named("remove")) == 1
 
 
 @pytest.mark.parametrize("result", [Failure.TIMEOUT, Failure.BROKEN, Failure.MEMORY])

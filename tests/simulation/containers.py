@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from containers.contract import Answer, Failure, Result
 from containers.logs import SENTINEL
 from containers.outcome import NO_RESOURCES
-from messages.commands import Called, Created, Died, LogChunk, NotCreated, Removed, Start
+from messages.commands import Called, Created, Died, LogChunk, NotCreated, Paused, Removed, Resumed, Start
 from tests.oracle import CodeRun
 from tests.simulation.world import WALL, Process, World
 
@@ -38,6 +38,7 @@ class Odds:
     create_fails: float = 0.0
     create_slow: float = 0.0
     dies_idle: float = 0.0
+    freeze_fails: float = 0.0
     survive: bool = False
     """Whether containers live on when the process that made them dies (an engine) or die with it."""
 
@@ -54,6 +55,7 @@ class Box:
     up: bool = False
     dead: bool = False
     unwanted: bool = False
+    frozen: bool = False
     used: int = 0
     runs: dict[str, CodeRun] = field(default_factory=dict)
     calls: dict[str, Callable[[Result], None]] = field(default_factory=dict)
@@ -210,6 +212,8 @@ class SimContainers:
         if box.dead:
             self.world.at(0.001, lambda: answer(Failure.REFUSED))
             return
+        if box.frozen:
+            self.world.violated(f"{run_id} is sent to {box.id}, which is frozen")
         box.used += 1
         box.calls[run_id] = answer
         self.world.at(timeout, lambda: answer(Failure.TIMEOUT))
@@ -284,6 +288,25 @@ class SimContainers:
     @property
     def _due(self) -> dict[tuple[str, str, str], float]:
         return self.__dict__.setdefault("_due_at", {})
+
+    def pause(self, cid: int, reply: Reply) -> None:
+        box = self.boxes[cid]
+        if box.calls:
+            self.world.violated(f"{box.id} is to be frozen while {', '.join(box.calls)} runs in it")
+        self._freeze(box, lambda done: Paused(done, 1.0), True, reply)
+
+    def resume(self, cid: int, reply: Reply) -> None:
+        self._freeze(self.boxes[cid], lambda done: Resumed(done, 1.0), False, reply)
+
+    def _freeze(self, box: Box, answer: Callable[[bool], object], frozen: bool, reply: Reply) -> None:
+        """Done or failed some time from now; a failure leaves it half frozen."""
+
+        def end() -> None:
+            done = not box.dead and self.world.rng.random() >= self.machine.odds.freeze_fails
+            box.frozen = frozen or not done
+            self.process.post(reply, answer(done), lane=("box", box.id))
+
+        self.world.at(self.world.rng.uniform(0.0002, 0.05), end)
 
     def settled(self, cid: int, run_id: str) -> None:
         self.machine.note.pop(run_id, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 from msgspec import Raw
@@ -99,6 +99,7 @@ class Simulation:
         odds = Odds(survive=rng.random() < 0.5)
         if self.rough:
             odds.create_fails, odds.create_slow, odds.dies_idle = rng.uniform(0, 0.5), rng.uniform(0, 0.3), rng.uniform(0, 0.4)
+            odds.freeze_fails = rng.choice((0.0, 0.3))
         self.odds = odds
         self.network = Network(self.world, MemoryStore())
         self.machine = Machine(self.world, odds, MEMORY)
@@ -115,6 +116,7 @@ class Simulation:
         )
         cells = (StemCell("python:3", "", 256, 1),) if rng.random() < 0.3 and not self.options.actions else ()
         self.pool = msgspec.structs.replace(POOL, stem_cells=cells)
+        self.rules = replace(RULES, pause_grace=rng.choice((0.02, 0.3, None)))
         self.calm = bool(self.options.actions)
         self.calm_since = 0.0
         self.catalogue = self._catalogue()
@@ -229,7 +231,7 @@ class Simulation:
         node.process.on_death.append(lambda: self._after_death(node))
         if self.options.prepare is not None:
             self.options.prepare(node)
-        node.start(RULES, self.pool, self.journal)
+        node.start(self.rules, self.pool, self.journal)
         if not self.calm:
             self._plan_trouble(node)
         return node
@@ -337,6 +339,13 @@ class Simulation:
 
     def run(self) -> History:
         """Everything, until nothing is left to do; then the last process drains."""
+        try:
+            return self._run()
+        finally:
+            for process in self.world.processes:
+                process.close_unbegun()
+
+    def _run(self) -> History:
         if self.options.actions:
             for each, action in self.catalogue * self.options.times:
                 self._plan_one(each, action, self.rng.uniform(0, 0.3))
@@ -360,6 +369,7 @@ class Simulation:
         self.calm_since = self.world.now
         self.network.calm()
         self.odds.create_fails = self.odds.create_slow = self.odds.dies_idle = 0.0
+        self.odds.freeze_fails = 0.0
         self.world.trace("calm")
         self._heartbeats()
 

@@ -168,11 +168,15 @@ class Process(asyncio.AbstractEventLoop):
         self.paused = False
         self.ready.clear()
         self.world.processes.remove(self)
+        self.close_unbegun()
+        for callback in self.on_death:
+            callback()
+
+    def close_unbegun(self) -> None:
+        """What will not be begun any more is no forgotten await."""
         for coroutine in self._coroutines:
             if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
                 coroutine.close()
-        for callback in self.on_death:
-            callback()
 
     def die_here(self, why: str) -> None:
         """Called from inside the process: does not return."""

@@ -8,7 +8,7 @@ import re
 
 import msgspec
 
-from controller import errors, routes, system
+from controller import errors, routes, system, web, web_request
 from controller.context import Api
 from controller.cors import Cors, CorsPolicy, HeaderList
 from controller.deps import ApiDeps
@@ -21,7 +21,11 @@ from store.errors import StoreUnavailable
 log = logging.getLogger("rewhisk.api")
 
 REQUEST_ID = b"x-request-id"
+_ASKED_HEADERS = b"access-control-request-headers"
 _BASE = "/api/v1"
+_METHODS = web_request.METHODS | {"CONNECT", "TRACE"}
+"""What upstream's HTTP library knows; everything else never reaches a route."""
+
 _USABLE_ID = re.compile(rb"(?!sid_)[\x21-\x7e][\x20-\x7e]*")
 """Transaction ids that are taken over; those that begin with `sid_` are the system's own (openwhisk-controller.md 9.1)."""
 
@@ -54,7 +58,7 @@ class App:
         except asyncio.CancelledError:  # the server stops and waits no longer: what becomes of the invocation is not known here
             await request.abort()
             return
-        origin = self._cors.headers(reply.cors, request.headers.get(b"origin"))
+        origin = self._cors.headers(reply.cors, request.headers.get(b"origin"), request.headers.get(_ASKED_HEADERS))
         headers: HeaderList = [(REQUEST_ID, request.transid.encode("latin-1")), *origin]
         if isinstance(reply, Reply):
             await send_reply(send, reply, headers)
@@ -76,6 +80,8 @@ class App:
     async def _reply(self, request: Request) -> Answer:
         """The answer. Raises HttpLayerError, ClientGone."""
         try:
+            if request.method not in _METHODS:
+                raise errors.unsupported_method()
             self._check_target(request)
             if not self._hosts.allows(request.headers.get(b"host")):
                 raise errors.foreign_host()
@@ -99,14 +105,19 @@ class App:
             _check_percents(raw + b"?" + query)
 
     async def _routed(self, request: Request) -> Answer:
-        path: str = request.scope["raw_path"].decode("latin-1")
-        if path != _BASE and not path.startswith(f"{_BASE}/"):
+        target: str = request.scope["raw_path"].decode("latin-1")
+        if target != _BASE and not target.startswith(f"{_BASE}/"):
             if request.method == "OPTIONS":
                 return system.ok(Cors.SYSTEM)
-            return await system.resolve(path, request.method)(self.api, request)
-        segments = path.split("/")[3:]
-        if segments[:1] == ["web"]:
-            raise errors.rejected(404, "The requested resource does not exist.")
+            return await system.resolve(target, request.method)(self.api, request)
+        segments = target.split("/")[3:]
+        web_path = web_request.parse_path(segments) if request.method in web_request.METHODS else None
+        if web_path is not None:
+            system.check_ready(self.api)
+            return await web.answer(self.api, request, web_path)
+        return await self._versioned(request, segments)
+
+    async def _versioned(self, request: Request, segments: list[str]) -> Answer:
         if request.method == "OPTIONS":
             return system.ok(Cors.REST)
         system.check_ready(self.api)

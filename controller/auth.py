@@ -53,10 +53,12 @@ class Authenticator:
         self._ttl = ttl
         self._salt = os.urandom(16)
         self._known: dict[bytes, tuple[float, Identity]] = {}
+        self._owners: dict[str, tuple[float, Identity]] = {}
 
     def forget(self) -> None:
         """Subjects or limits changed: look them up again."""
         self._known.clear()
+        self._owners.clear()
 
     async def identity(self, header: bytes | None) -> Identity:
         """Raises ApiError 401; StoreUnavailable."""
@@ -70,6 +72,18 @@ class Authenticator:
         if len(self._known) >= _MAX_CACHED:
             self._known.clear()
         self._known[digest] = (self._monotonic() + self._ttl, found)
+        return found
+
+    async def owner(self, namespace: str) -> Identity | None:
+        """Whose namespace this is; None if nobody's or blocked. Trusted as long as credentials are. Raises StoreUnavailable."""
+        known = self._owners.get(namespace)
+        if known is not None and known[0] > self._monotonic():
+            return known[1]
+        found = await self._subjects.by_namespace(namespace)
+        if found is not None:
+            if len(self._owners) >= _MAX_CACHED:
+                self._owners.clear()
+            self._owners[namespace] = (self._monotonic() + self._ttl, found)
         return found
 
     async def _look_up(self, header: bytes) -> Identity:

@@ -48,6 +48,11 @@ def failed(status: int, text: str) -> ApiError:
     return ApiError(status, text, Cors.REST)
 
 
+def web_failed(status: int, text: str) -> ApiError:
+    """An answer from inside the route of web actions."""
+    return ApiError(status, text, Cors.WEB)
+
+
 # --- credentials ------------------------------------------------------------------------------------------------------
 
 
@@ -273,6 +278,32 @@ def out_of_bounds(text: str) -> ApiError:
     return failed(400, f"requirement failed: {text}")
 
 
+# --- web actions ------------------------------------------------------------------------------------------------------
+
+HTTP_MESSAGE = "message/http"
+NO_PROPERTY = "Response does not include requested property."
+CONTENT_TYPE_UNKNOWN = "Response did not specify a known content-type."
+CONTENT_TYPE_MISMATCH = "Response type in header did not match generated content type."
+PROCESSING_FAILED = "There was an error processing your request."
+NOT_YET_READY = "Response not yet ready."
+METHOD_UNSUPPORTED = "Unsupported HTTP method"
+
+
+def not_valid_media(media_type: str) -> ApiError:
+    """400: the action's result can't be shown as what was asked for."""
+    return web_failed(400, f"Response is not valid '{media_type}'.")
+
+
+def not_acceptable(content_type: str) -> ApiError:
+    """406: the answer is of a type that the request's Accept header excludes."""
+    return rejected(406, f"Resource representation is only available with these types:\n{content_type}")
+
+
+def web_unauthorized() -> ApiError:
+    """401: the action's `require-whisk-auth` is not met."""
+    return web_failed(401, OPERATOR_MISSING)
+
+
 # --- service ----------------------------------------------------------------------------------------------------------
 
 INTERNAL = "There was an internal server error."
@@ -298,6 +329,11 @@ def internal() -> ApiError:
 def uri_too_long(most: int) -> HttpLayerError:
     """414, plain text."""
     return HttpLayerError(414, f"URI length exceeds the configured limit of {most} characters")
+
+
+def unsupported_method() -> HttpLayerError:
+    """501, plain text: a method that HTTP itself doesn't know."""
+    return HttpLayerError(501, METHOD_UNSUPPORTED)
 
 
 def bad_percent(found: str, column: int) -> HttpLayerError:

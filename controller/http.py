@@ -34,6 +34,9 @@ COMPLETE = "rewhisk.complete"
 _DISCARD_FACTOR = 2
 """A refused body is read on up to so many times the limit, so that the client gets to see the answer."""
 
+_BODILESS = frozenset({204, 304})
+"""Statuses whose answers have no body, nor a length of one (RFC 9110)."""
+
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+")
 
 
@@ -187,8 +190,11 @@ class Request:
 
 
 async def send_reply(send: Send, reply: Reply, headers: HeaderList) -> None:
-    """Write an answer with these headers beside its own."""
-    head = [*headers, *reply.headers, (b"content-length", b"%d" % len(reply.body))]
+    """Write an answer with these headers, unless it has its own of that name."""
+    own = {name.lower() for name, _ in reply.headers}
+    head = [*(header for header in headers if header[0] not in own), *reply.headers]
+    if reply.status not in _BODILESS:
+        head.append((b"content-length", b"%d" % len(reply.body)))
     if reply.body:
         head.append((b"content-type", reply.content_type))
     await send({"type": "http.response.start", "status": reply.status, "headers": head})

@@ -12,7 +12,7 @@ from controller.context import Api
 from controller.http import ClientGone, Reply, Request
 from controller.targets import Target
 from messages.record import api_form
-from messages.wire import EMPTY_OBJECT, ActivationMessage, ActivationRecord
+from messages.wire import EMPTY_OBJECT, ActivationMessage, ActivationRecord, Identity
 from transport.contract import Invocation, Refused
 
 ACTIVATION_ID = b"x-openwhisk-activation-id"
@@ -39,12 +39,11 @@ async def invoke(api: Api, request: Request) -> Reply:
     target = await api.targets.find(request.identity, request.namespace, request.package, request.name)
     if target.locked and value and not target.locked.isdisjoint(value):
         raise errors.failed(400, errors.RESERVED_PARAMETERS)
-    message = _message(api, request, target, content(target, body, bool(value)), blocking)
-    invocation = await _accepted(api, request, message, target)
+    invocation = await start(api, request, request.identity, target, content(target, body, bool(value)), blocking)
     if not blocking:
         invocation.forget()
         return _accepted_reply(invocation.id)
-    record = await _result(request, invocation, wait)
+    record = await wait_for(request, invocation, wait)
     return _accepted_reply(invocation.id) if record is None else _record_reply(record, only_result)
 
 
@@ -57,21 +56,19 @@ def content(target: Target, body: bytes, arguments: bool) -> Raw:
     return Raw(_encode({**target.defaults, **_arguments(body)}))
 
 
-def _message(api: Api, request: Request, target: Target, arguments: Raw, blocking: bool) -> ActivationMessage:
-    return ActivationMessage(
+async def start(api: Api, request: Request, user: Identity, target: Target, arguments: Raw, blocking: bool) -> Invocation:
+    """Hand the work in, on behalf of `user`, who need not be the caller. Raises ApiError 413, 429, 503; ClientGone."""
+    message = ActivationMessage(
         transid=[request.transid, request.start],
         action=target.action,
         revision=target.executable.revision,
-        user=request.identity,
+        user=user,
         activation_id=api.deps.new_activation_id(),
         root_controller_index=api.deps.controller,
         blocking=blocking,
         content=arguments,
         init_args=target.init_args,
     )
-
-
-async def _accepted(api: Api, request: Request, message: ActivationMessage, target: Target) -> Invocation:
     try:
         return await api.deps.invoker.invoke(message, target.executable)
     except Refused as refusal:
@@ -81,7 +78,7 @@ async def _accepted(api: Api, request: Request, message: ActivationMessage, targ
         raise ClientGone from None
 
 
-async def _result(request: Request, invocation: Invocation, wait: float) -> ActivationRecord | None:
+async def wait_for(request: Request, invocation: Invocation, wait: float) -> ActivationRecord | None:
     """The record, or None when the wait is over. Raises ClientGone as soon as nobody waits any more."""
     task = asyncio.current_task()
     assert task is not None

@@ -11,6 +11,7 @@ from controller import access, errors
 from controller.access import ReadablePackage
 from controller.entities import ActionEntity, Entities, encode, merged
 from controller.exec import SEQUENCE
+from controller.web_export import WebExport, web_export
 from messages.action import Executable, decode_action, executable
 from messages.wire import ActionName, Identity
 from store.contract import StoredDoc
@@ -33,6 +34,7 @@ class Target(Struct, frozen=True):
     init_args: list[str]
     locked: frozenset[str]
     made_of: frozenset[str]
+    web: WebExport | None = None
 
 
 def target_of(doc: StoredDoc, action: ActionEntity, package: ReadablePackage | None) -> Target:
@@ -51,6 +53,7 @@ def target_of(doc: StoredDoc, action: ActionEntity, package: ReadablePackage | N
         init_args=[pair.key for pair in parameters if pair.init],
         locked=frozenset(key for key, value in defaults.items() if final and bytes(value) != b"null"),
         made_of=frozenset((doc.id, named, package.path if package else "")),
+        web=web_export(action.annotations),
     )
 
 

@@ -228,6 +228,13 @@ class Entities:
             return changed
         raise errors.concurrent_change()
 
+    async def behind(self, action_id: str) -> str:
+        """Where an action is stored that may be named through a binding. Asks for no rights. Raises as `decode`."""
+        path, _, name = action_id.rpartition("/")
+        found = await self.find(path, PackageEntity) if "/" in path else None
+        bound_to = found[1].bound_to if found else None
+        return f"{bound_to.doc_id}/{name}" if bound_to else action_id
+
     async def save(self, entity: AnyEntity, rev: str | None) -> None:
         """Write; `rev` None creates. Raises ApiError: 409 if somebody else wrote meanwhile, 413 if the store won't have it."""
         try:

@@ -18,7 +18,6 @@ from controller.json_text import JsonError, read_json
 from controller.put import FIRST_VERSION, next_version, read_put
 from controller.put_schema import EntityPut
 from controller.triggers import own_id
-from messages.wire import Identity
 
 COLLECTION = "rules"
 _CLASSES = {"action": "WhiskAction", "package": "WhiskPackage", "trigger": "WhiskTrigger", "rule": "WhiskRule"}
@@ -76,7 +75,7 @@ async def put(api: Api, request: Request) -> Reply:
     if trigger is None or action is None:
         raise errors.failed(400, errors.RULE_INCOMPLETE)
     await _check_referent(api, "trigger", trigger.doc_id, trigger.doc_id)
-    await _check_referent(api, "action", action.doc_id, await _behind(api, request.identity, action))
+    await _check_referent(api, "action", action.doc_id, await api.entities.behind(action.doc_id))
     rule = structs.replace(_changed(request, old, given, trigger, action), updated=api.now())
     status = await _link(api, doc_id, rule, old)
     try:
@@ -89,14 +88,6 @@ async def put(api: Api, request: Request) -> Reply:
 
 def _resolved(name: FullName | None, namespace: str) -> FullName | None:
     return None if name is None else FullName.of(names.resolved(name.doc_id, namespace))
-
-
-async def _behind(api: Api, identity: Identity, action: FullName) -> str:
-    """Where the action is stored: not under the name of a binding. Raises ApiError 403, 404, 409."""
-    if "/" not in action.path:
-        return action.doc_id
-    found = await access.require_package(identity, api.entities, action.path)
-    return f"{found.path}/{action.name}"
 
 
 async def _check_referent(api: Api, kind: str, named: str, doc_id: str) -> None:

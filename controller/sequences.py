@@ -30,7 +30,7 @@ async def _length(api: Api, top: str, components: list[str], known: dict[str, in
     """Number of actions when nested sequences are unfolded; `known` counts each sequence once."""
     total = 0
     for name in components:
-        component = name[1:]
+        component = await api.entities.behind(name[1:])
         if component == top:
             raise errors.failed(400, CYCLIC)
         if component not in known:

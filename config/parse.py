@@ -170,6 +170,31 @@ def store(value: object) -> str:
     return found
 
 
+def servers(value: object) -> tuple[str, ...]:
+    """Addresses `host:port`, several as a list or separated by commas."""
+    found = words(value)
+    for each in found:
+        host, _, number = each.rpartition(":")
+        if not host or not number.isdigit() or not port(number):
+            raise ValueError(f"must be host:port, not {each!r}")
+    if not found:
+        raise ValueError("must be host:port")
+    return found
+
+
+def topic(value: object) -> str:
+    """The beginning of a topic's name, perhaps empty."""
+    found = text(value)
+    if not re.fullmatch(r"[a-zA-Z0-9._-]{0,100}", found, re.ASCII):
+        raise ValueError(f"must be made of a-z, A-Z, 0-9, dot, underscore and minus, at most 100 of them, not {found!r}")
+    return found
+
+
+def switch(value: object) -> bool:
+    """`on` or `off`; in a configuration file true and false too."""
+    return value if isinstance(value, bool) else choice("on", "off")(value) == "on"
+
+
 def driver(value: object) -> str:
     """`auto`, `docker` or `process`."""
     return str(choice("auto", "docker", "process")(value))
@@ -211,5 +236,5 @@ METAVARS: Mapping[Parser, str] = {
     duration: "DURATION", positive_duration: "DURATION", size: "SIZE", megabytes: "SIZE", count: "N", positive: "N",
     port: "PORT", url: "URL", credentials: "UUID:KEY|guest", secret: "KEY", origins: "ORIGIN",
     store: "sqlite", driver: "auto|docker|process", network: "auto|host|bridge|none",
-    words: "A,B", pairs: "NAME=VALUE,…",
+    words: "A,B", servers: "HOST:PORT", topic: "PREFIX", switch: "on|off", pairs: "NAME=VALUE,…",
 }  # fmt: skip

@@ -55,6 +55,8 @@ _maybe_path = parse.optional(_path)
 _maybe_count = parse.optional(parse.count)
 _maybe_duration = parse.optional(parse.positive_duration)
 _SOURCES = ("auto", "registry", "packages")
+_PROTOCOLS = ("plaintext", "ssl", "sasl_plaintext", "sasl_ssl")
+_MECHANISMS = ("plain", "scram-sha-256", "scram-sha-512")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -89,6 +91,26 @@ class Settings:
     keep_activations: float = _flag("7d", parse.positive_duration, "How long activation records are kept.")
     keep_journal: float = _flag("1d", parse.positive_duration, "How long journal documents below the newest snapshot are kept.")
 
+    # The cluster: without a broker the node stands alone.
+    kafka: tuple[str, ...] | None = _flag(
+        "none",
+        parse.optional(parse.servers),
+        "Broker of the cluster; none: the node stands alone.",
+        metavar="HOST:PORT",
+    )
+    topic_prefix: str = _flag("", parse.topic, "What the names of the cluster's topics begin with.", metavar="PREFIX")
+    kafka_protocol: str = _option(
+        "plaintext", parse.choice(*_PROTOCOLS), "How the broker is spoken to (upstream's names).", metavar="|".join(_PROTOCOLS)
+    )
+    kafka_ca: Path | None = _option("none", _maybe_path, "Who signed the broker's certificate (PEM).", metavar="FILE")
+    kafka_cert: Path | None = _option("none", _maybe_path, "Certificate shown to the broker (PEM).", metavar="FILE")
+    kafka_key: Path | None = _option("none", _maybe_path, "Key of that certificate (PEM).", metavar="FILE")
+    kafka_check_hostname: bool = _option("on", parse.switch, "Whether the broker's certificate must name its host.")
+    kafka_mechanism: str = _option("plain", parse.choice(*_MECHANISMS), "SASL mechanism.", metavar="|".join(_MECHANISMS))
+    kafka_user: str | None = _option("none", parse.optional(parse.filled), "SASL user.", metavar="NAME")
+    kafka_password: str | None = _option("none", parse.optional(parse.filled), "SASL password.", metavar="TEXT", secret=True)
+    kafka_copies: int = _option("1", parse.positive, "Copies of topics that are made (upstream's replication factor).")
+
     # How it runs actions.
     driver: str = _flag("auto", parse.driver, "What runs the actions; auto takes what this machine has.")
     memory: int = _flag("2048m", parse.megabytes, "Memory for actions: the sum of the limits of their containers.")
@@ -118,7 +140,10 @@ class Settings:
 
     # What Docker is told.
     docker_host: str | None = _option(
-        "none", parse.optional(parse.filled), "Address of the engine; none: DOCKER_HOST, or its socket.", metavar="unix://PATH|tcp://HOST"
+        "none",
+        parse.optional(parse.filled),
+        "Address of the engine; none: DOCKER_HOST, or its socket.",
+        metavar="unix://PATH|tcp://HOST",
     )
     docker_env: tuple[tuple[str, str], ...] = _option("", parse.pairs, "Variables that every container gets.")
     docker_labels: tuple[tuple[str, str], ...] = _option("", parse.pairs, "Labels that every container gets.")

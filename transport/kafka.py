@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec import Struct
+
+from config.settings import Settings
 
 LARGEST = 1_048_576 + 6068
 """Bytes of the largest message: upstream's payload maximum and its allowance for the rest of the message."""
@@ -79,6 +82,27 @@ class Access(Struct, frozen=True):
     def topic(self, kind: str, number: object = "") -> str:
         """The topic of a kind (`invoker`, `completed`, `health`, …) and number."""
         return f"{self.prefix}{kind}{number}"
+
+
+def access_of(settings: Settings) -> Access:
+    """What the settings say of the broker; there must be one."""
+    assert settings.kafka
+    sasl = settings.kafka_protocol.startswith("sasl")
+    security = Security(
+        tls=settings.kafka_protocol.endswith("ssl"),
+        ca=_text(settings.kafka_ca),
+        cert=_text(settings.kafka_cert),
+        key=_text(settings.kafka_key),
+        check_hostname=settings.kafka_check_hostname,
+        mechanism=settings.kafka_mechanism.upper() if sasl else None,
+        user=settings.kafka_user,
+        password=settings.kafka_password,
+    )
+    return Access(settings.kafka, settings.topic_prefix, security, settings.kafka_copies)
+
+
+def _text(path: Path | None) -> str | None:
+    return str(path) if path else None
 
 
 def connected(make: Callable[..., Client], **options: Any) -> Client:

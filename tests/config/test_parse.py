@@ -138,3 +138,30 @@ def test_parsers_raise_nothing_but_value_errors(value):
             parser(value)
         except ValueError as error:
             assert str(error)
+
+
+@pytest.mark.parametrize(("text", "found"), [("a:9092", ("a:9092",)), ("a:1, [::1]:2", ("a:1", "[::1]:2")), (["a:1"], ("a:1",))])
+def test_servers(text, found):
+    """One or several brokers."""
+    assert parse.servers(text) == found
+
+
+@pytest.mark.parametrize("bad", ["", "a", "a:", ":1", "a:0", "a:70000", "a:x", "a:1,b", None, 5, "a:٣"])
+def test_servers_refused(bad):
+    """Each needs host and port."""
+    with pytest.raises(ValueError, match="must be"):
+        parse.servers(bad)
+
+
+@pytest.mark.parametrize("bad", ["a/b", "a b", "ü", "x" * 101, 5])
+def test_topic_prefixes_refused(bad):
+    """Nothing that a topic's name can't have."""
+    with pytest.raises(ValueError, match="must be"):
+        parse.topic(bad)
+
+
+def test_switches():
+    """On and off for people, true and false for TOML."""
+    assert [parse.switch(each) for each in ("on", " OFF ", True, False)] == [True, False, True, False]
+    with pytest.raises(ValueError, match="must be one of on, off"):
+        parse.switch("yes")

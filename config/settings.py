@@ -129,13 +129,13 @@ class Settings:
         "none", _maybe_duration, "Activations older than this are ended instead of run.", metavar="DURATION"
     )
     invocations_per_minute: int | None = _flag(
-        "none", _maybe_count, "Invocations per minute and namespace that the API states (not enforced yet).", metavar="N"
+        "none", _maybe_count, "Invocations per minute and namespace; none: not limited.", metavar="N"
     )
     concurrent_invocations: int | None = _flag(
-        "none", _maybe_count, "Concurrent invocations per namespace that the API states (not enforced yet).", metavar="N"
+        "none", _maybe_count, "Concurrent invocations per namespace; none: not limited.", metavar="N"
     )
     fires_per_minute: int | None = _flag(
-        "none", _maybe_count, "Trigger fires per minute and namespace that the API states (not enforced yet).", metavar="N"
+        "none", _maybe_count, "Trigger fires per minute and namespace; none: not limited.", metavar="N"
     )
 
     # What Docker is told.

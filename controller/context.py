@@ -11,6 +11,7 @@ from controller.entities import Entities, LimitSet
 from controller.limits import Effective
 from controller.put_schema import PutReader
 from controller.targets import Targets
+from controller.throttles import Throttles
 from messages.wire import Identity
 
 
@@ -25,6 +26,7 @@ class Api:
         self.put_reader = PutReader(deps.manifest)
         self.standard_limits: LimitSet = limits.standard(deps.limits)
         self.targets = Targets(self.entities, deps.manifest, deps.cached_bytes)
+        self.throttles = Throttles(self.effective, deps.wall_ms, deps.invoker.in_flight, deps.controllers)
         self.now = _rising(deps.wall_ms)
 
     def effective(self, identity: Identity) -> Effective:

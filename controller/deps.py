@@ -52,6 +52,8 @@ class ApiDeps:
     """32 letters and digits."""
     limits: SystemLimits = field(default_factory=SystemLimits)
     controller: ControllerId = field(default_factory=lambda: ControllerId("0"))
+    controllers: Callable[[], int] = lambda: 1
+    """How many controllers share the load, this one included."""
     cors: Sequence[str] | None = None
     loopback: bool = True
     """Whether the server listens on a loopback address: then foreign Host headers are refused."""

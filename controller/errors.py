@@ -278,6 +278,19 @@ def out_of_bounds(text: str) -> ApiError:
     return failed(400, f"requirement failed: {text}")
 
 
+# --- limits of namespaces ---------------------------------------------------------------------------------------------
+
+
+def too_many_requests(count: int, allowed: int) -> ApiError:
+    """429: the namespace's rate."""
+    return failed(429, f"Too many requests in the last minute (count: {count}, allowed: {allowed}).")
+
+
+def too_many_concurrent(count: int, allowed: int) -> ApiError:
+    """429: the namespace's unfinished invocations."""
+    return failed(429, f"Too many concurrent requests in flight (count: {count}, allowed: {allowed}).")
+
+
 # --- web actions ------------------------------------------------------------------------------------------------------
 
 HTTP_MESSAGE = "message/http"

@@ -11,7 +11,8 @@ from controller.triggers import own_id
 
 
 async def fire(api: Api, request: Request) -> Reply:
-    """POST triggers/NAME: 204 without an active rule, and nothing is recorded. Raises ApiError 400, 403, 404, 409, 413, 415."""
+    """POST triggers/NAME: 204 without an active rule, and nothing is recorded. Raises ApiError 400 to 429."""
+    api.throttles.fire(request.identity)
     doc_id = own_id(request)
     body, value = await request.json(api.limits.payload)
     if body and not isinstance(value, dict):

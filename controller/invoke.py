@@ -26,6 +26,7 @@ _encode = msgspec.json.Encoder().encode
 async def invoke(api: Api, request: Request) -> Reply:
     """POST actions/NAME. Raises ApiError 400, 403, 404, 409, 413, 415, 429, 503; ClientGone."""
     query = request.query
+    api.throttles.invocation(request.identity)
     if not request.package:
         access.require_own(request.identity, f"{request.namespace}/{request.name}")
     limit = api.limits.payload

@@ -50,6 +50,7 @@ async def _found(api: Api, request: Request, path: WebPath) -> tuple[Identity, T
     target = await api.targets.find(owner, path.namespace, path.package, path.action)
     if target.web is None:
         raise errors.missing()
+    api.throttles.invocation(owner)
     if request.announced > api.limits.payload:
         await request.body(api.limits.payload)
     return owner, target, target.web

@@ -41,5 +41,8 @@ class Invoker(Protocol):
     def pending(self, namespace: str, activation_id: str) -> dict[str, object] | None:
         """The state of an unfinished activation (`state`, `since` epoch ms, `attempt`), None if it is not live here."""
 
+    def in_flight(self, namespace: str) -> int:
+        """Unfinished activations of a namespace, by its name: those being accepted now too."""
+
     def ready(self) -> str | None:
         """None when the API may answer, else the reason for a 503."""

@@ -7,7 +7,7 @@ same, and the caller's id finds the record.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from messages.action import Executable
 from messages.commands import Invoke
@@ -123,7 +123,10 @@ class LocalAnswers:
 
 
 class LocalInvoker:
-    """An Invoker that hands work to this process's router. `unready` says why the API may not answer yet, or None."""
+    """An Invoker that hands work to this process's router. `unready` says why the API may not answer yet, or None.
+
+    `unfinished` are the ids of a namespace's activations that the router knows of.
+    """
 
     def __init__(
         self,
@@ -131,20 +134,32 @@ class LocalInvoker:
         hand_in: Callable[[Invoke], None],
         pending: Callable[[str, str], dict[str, object] | None],
         unready: Callable[[], str | None],
+        unfinished: Callable[[str], Iterable[str]],
     ) -> None:
         self._answers = answers
         self._hand_in = hand_in
         self._pending = pending
         self._unready = unready
+        self._unfinished = unfinished
+        self._entering: dict[str, str] = {}
 
     async def invoke(self, message: ActivationMessage, action: Executable | None = None) -> LocalInvocation:
         """Invoker.invoke."""
         command = Invoke(message, action)
-        return await self._answers.accept(message.activation_id, lambda: self._hand_in(command))
+        self._entering[message.activation_id] = message.user.namespace.name
+        try:
+            return await self._answers.accept(message.activation_id, lambda: self._hand_in(command))
+        finally:
+            self._entering.pop(message.activation_id, None)
 
     def pending(self, namespace: str, activation_id: str) -> dict[str, object] | None:
         """Invoker.pending."""
         return self._pending(namespace, activation_id)
+
+    def in_flight(self, namespace: str) -> int:
+        """Invoker.in_flight."""
+        entering = {activation_id for activation_id, owner in self._entering.items() if owner == namespace}
+        return len(entering.union(self._unfinished(namespace)))
 
     def ready(self) -> str | None:
         """Invoker.ready."""

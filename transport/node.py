@@ -75,7 +75,7 @@ class Node:
         self._notes: list[str] = []
         self._ready = False
         self._ended = False
-        self.invoker = LocalInvoker(self.answers, self._hand_in, self._pending, self.unready)
+        self.invoker = LocalInvoker(self.answers, self._hand_in, self._pending, self.unready, self._unfinished)
 
     # Starting -----------------------------------------------------------------------------------------------------
 
@@ -309,6 +309,9 @@ class Node:
             "containers": self._driver.problem() if self._driver is not None else None,
             "disk": self.low_disk,
         }
+
+    def _unfinished(self, namespace: str) -> list[str]:
+        return [activation_id for activation_id, owner in self.in_flight() if owner == namespace]
 
     def in_flight(self) -> list[tuple[str, str]]:
         """(activation id, namespace) of what is unfinished."""

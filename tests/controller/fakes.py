@@ -89,6 +89,9 @@ class FakeInvoker:
                 return {"state": "running", "since": 1, "attempt": 1}
         return None
 
+    def in_flight(self, namespace: str) -> int:
+        return sum(one.message.user.namespace.name == namespace and not one.done.done() for one in self.invocations)
+
     def ready(self) -> str | None:
         return self.reason
 

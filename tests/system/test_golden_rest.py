@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.golden_replay import DEVIATIONS, GOLDEN, GROUPS, KEYS, NOT_YET, replay, rows
+from tests.golden_replay import DEVIATIONS, GOLDEN, GROUPS, KEYS, NOT_YET, THROTTLE_GROUPS, replay, rows
 from tests.system.conftest import ROOT, NodeProcess, StartNode
 
 SETTINGS = (
@@ -17,16 +17,19 @@ SETTINGS = (
 )  # fmt: skip
 """As the recording was made: its manifest, one activation a container, 100 concurrent invocations."""
 
+THROTTLED = (*SETTINGS[:-2], "--invocations-per-minute", "3", "--concurrent-invocations", "2", "--fires-per-minute", "3")
+"""As the groups of throttles were recorded; they wait for the next minute of the clock."""
+
 
 def _add_namespace(node: NodeProcess, name: str) -> None:
     command = [sys.executable, str(ROOT / "run.py"), "user", "create", name, "--auth", KEYS[name], "--data-dir", str(node.data_dir)]
     subprocess.run(command, check=True, capture_output=True, timeout=30)
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", (*GROUPS, *THROTTLE_GROUPS))
 def test_group_is_answered_as_recorded(start_node: StartNode, group: str) -> None:
     """Every exchange of the group is answered as OpenWhisk did, apart from the deviations on purpose, all of which are used."""
-    node = start_node(*SETTINGS)
+    node = start_node(*(THROTTLED if group in THROTTLE_GROUPS else SETTINGS))
     _add_namespace(node, "other")
     left_out = NOT_YET.get(group, set())
     good, wrong = replay(*node.address, group, left_out)

@@ -89,10 +89,7 @@ class Balancer:
 
     def pinged(self, number: int, label: str, memory: int, *, enabled: bool, own: bool, now: float) -> bool:
         """An invoker's ping; missing numbers below it are filled with ones that are offline. Whether its state changed."""
-        while len(self.invokers) <= number:
-            known = len(self.invokers)
-            self.invokers.append(Invoker(known, f"invoker{known}"))
-        invoker = self.invokers[number]
+        invoker = self._invoker(number)
         invoker.label = label
         if invoker.memory != memory:
             invoker.memory = memory
@@ -135,6 +132,12 @@ class Balancer:
         """Whether an invoker doesn't ping."""
         return number >= len(self.invokers) or self.invokers[number].health.state is State.OFFLINE
 
+    def _invoker(self, number: int) -> Invoker:
+        while len(self.invokers) <= number:
+            known = len(self.invokers)
+            self.invokers.append(Invoker(known, f"invoker{known}"))
+        return self.invokers[number]
+
     def _share(self, invoker: Invoker) -> None:
         invoker.slots.total = max(MIN_MEMORY, invoker.memory // self._controllers)
 
@@ -154,8 +157,8 @@ class Balancer:
         return self._force(need, usable[self._pick(len(usable))], now)
 
     def at(self, need: Need, number: int, now: float) -> Sent:
-        """Put an activation on the books of an invoker chosen before, however full it is. Raises IndexError for one unknown."""
-        invoker = self.invokers[number]
+        """Put an activation on the books of an invoker chosen before, however full it is, and whether it pings or not."""
+        invoker = self._invoker(number)
         if invoker.slots.acquire(need.key, need.memory, need.concurrency):
             return self._book(need, invoker, now, overload=False)
         return self._force(need, invoker, now)

@@ -94,8 +94,8 @@ def test_a_node_chosen_before_gets_it_however_full_it_is():
     balancer = fleet(256, 256)
     home = balancer.choose(need(), 0.0).invoker
     assert balancer.at(need(), home, 0.0).overload
-    with pytest.raises(IndexError):
-        balancer.at(need(), 2, 0.0)
+    assert balancer.at(need(), 3, 0.0).invoker == 3
+    assert balancer.states() == {"invoker0/0": "up", "invoker1/1": "up", "invoker2": "down", "invoker3": "down"}
 
 
 @pytest.mark.parametrize(("timeout", "patience"), [(0.1, 180), (60, 180), (300, 660)])

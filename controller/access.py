@@ -23,6 +23,11 @@ class ReadablePackage(Struct, frozen=True):
     provider: PackageEntity
 
     @property
+    def name(self) -> str:
+        """How it was named: its id."""
+        return f"{self.package.namespace}/{self.package.name}"
+
+    @property
     def path(self) -> str:
         """Where its actions are stored."""
         return f"{self.provider.namespace}/{self.provider.name}"

@@ -33,8 +33,8 @@ _USABLE_ID = re.compile(rb"(?!sid_)[\x21-\x7e][\x20-\x7e]*")
 class App:
     """Called by the server for every request. Only this class answers; handlers return a Reply or raise."""
 
-    def __init__(self, deps: ApiDeps) -> None:
-        self.api = Api(deps)
+    def __init__(self, deps: ApiDeps, api: Api | None = None) -> None:
+        self.api = api or Api(deps)
         self._cors = CorsPolicy(deps.cors)
         self._hosts = HostCheck(deps.loopback, deps.hosts)
 
@@ -146,6 +146,10 @@ def _error_reply(error: ApiError, request: Request) -> Reply:
     return Reply(error.status, body, error.cors, headers=tuple(error.headers))
 
 
-def create_app(deps: ApiDeps) -> App:
-    """The REST API as an ASGI application."""
-    return App(deps)
+def create_app(deps: ApiDeps, api: Api | None = None) -> App:
+    """The REST API as an ASGI application.
+
+    A second door to the same API is given the first one's `api`: what is kept in memory must be one. Of its `deps` only
+    what concerns the door counts: `cors`, `loopback`, `hosts`.
+    """
+    return App(deps, api)

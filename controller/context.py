@@ -25,7 +25,7 @@ class Api:
         self.authenticator = Authenticator(deps.subjects, deps.monotonic, deps.auth_ttl)
         self.put_reader = PutReader(deps.manifest)
         self.standard_limits: LimitSet = limits.standard(deps.limits)
-        self.targets = Targets(self.entities, deps.manifest, deps.cached_bytes)
+        self.targets = Targets(self.entities, deps.manifest, deps.cached_bytes, deps.monotonic, deps.entity_ttl)
         self.throttles = Throttles(self.effective, deps.wall_ms, deps.invoker.in_flight, deps.controllers)
         self.now = _rising(deps.wall_ms)
 

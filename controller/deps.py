@@ -63,5 +63,7 @@ class ApiDeps:
     operator: Operator = field(default_factory=Operator)
     auth_ttl: float = 5.0
     """How long credentials found in the store are trusted without looking again (upstream: 5 minutes)."""
+    entity_ttl: float = 5.0
+    """How long an action is invoked without looking whether another process changed it."""
     cached_bytes: int = 64 << 20
     """Code of actions kept decoded between invocations."""

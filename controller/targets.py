@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from msgspec import Raw, Struct
 
@@ -23,7 +24,7 @@ _OVERHEAD = 2_000
 class Target(Struct, frozen=True):
     """An action ready to be invoked. `defaults`: its package's and its own parameters; `locked`: those nobody may override.
 
-    `made_of` are the ids of all entities in it.
+    `package` is what it was made of beside the action.
     """
 
     executable: Executable
@@ -33,7 +34,7 @@ class Target(Struct, frozen=True):
     content: Raw
     init_args: list[str]
     locked: frozenset[str]
-    made_of: frozenset[str]
+    package: ReadablePackage | None
     web: WebExport | None = None
 
 
@@ -42,32 +43,42 @@ def target_of(doc: StoredDoc, action: ActionEntity, package: ReadablePackage | N
     parameters = merged(package.parameters if package else [], action.parameters)
     defaults = {pair.key: pair.value for pair in parameters}
     final = any(pair.key == "final" and bytes(pair.value) == b"true" for pair in action.annotations)
-    named = f"{package.package.namespace}/{package.package.name}" if package else ""
     bound = package is not None and bool(package.package.binding)
     return Target(
         executable=executable(decode_action(doc.body), doc.rev),
-        action=ActionName(action.namespace, action.name, action.version, named if bound else None),
+        action=ActionName(action.namespace, action.name, action.version, package.name if package and bound else None),
         public=package is not None and package.package.publish and not bound,
         defaults=defaults,
         content=Raw(encode(defaults)),
         init_args=[pair.key for pair in parameters if pair.init],
         locked=frozenset(key for key, value in defaults.items() if final and bytes(value) != b"null"),
-        made_of=frozenset((doc.id, named, package.path if package else "")),
+        package=package,
         web=web_export(action.annotations),
     )
 
 
+class _Kept(Struct):
+    target: Target
+    until: float
+    """When it must be compared with the store again, in seconds of the monotonic clock."""
+
+
 class Targets:
-    """Targets by action id, most recently used last, at most `most` bytes of them.
+    """Targets by the name under which they are invoked, most recently used last, at most `most` bytes of them.
 
     `changed` must be called after every write to actions and packages; a lookup that was under way meanwhile isn't kept.
+    Other processes write too: after `ttl` seconds a target is compared with what is stored.
     """
 
-    def __init__(self, entities: Entities, manifest: Manifest, most: int) -> None:
+    def __init__(
+        self, entities: Entities, manifest: Manifest, most: int, monotonic: Callable[[], float], ttl: float
+    ) -> None:  # fmt: skip
         self._entities = entities
         self._manifest = manifest
         self._most = most
-        self._kept: OrderedDict[str, Target] = OrderedDict()
+        self._monotonic = monotonic
+        self._ttl = ttl
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._size = 0
         self._changes = 0
 
@@ -77,8 +88,8 @@ class Targets:
     def changed(self, doc_id: str) -> None:
         """An action or a package was written: what was made from it is no longer true."""
         self._changes += 1
-        for key in [key for key, target in self._kept.items() if doc_id in target.made_of]:
-            self._size -= _weight(self._kept.pop(key))
+        for key in [key for key, kept in self._kept.items() if doc_id in _made_of(kept.target)]:
+            self._size -= _weight(self._kept.pop(key).target)
 
     async def find(self, identity: Identity, namespace: str, package: str, name: str) -> Target:
         """The target, for one who may invoke it. Raises ApiError 400, 403, 404, 409, 501."""
@@ -88,12 +99,12 @@ class Targets:
         if not own and not package:
             raise errors.forbidden(key)
         found = self._kept.get(key)
-        if found is None:
+        if found is None or found.until <= self._monotonic():
             return await self._load(identity, key, package_id)
-        if not own and not found.public:
+        if not own and not found.target.public:
             raise errors.forbidden(package_id)
         self._kept.move_to_end(key)
-        return found
+        return found.target
 
     async def _load(self, identity: Identity, key: str, package_id: str) -> Target:
         changes = self._changes
@@ -102,8 +113,12 @@ class Targets:
             package = await access.require_package(identity, self._entities, package_id)
         name = key.rpartition("/")[2]
         doc, action = await self._entities.load_doc(f"{package.path}/{name}" if package else key, ActionEntity)
-        self._check_kind(action.exec.kind)
-        made = target_of(doc, action, package)
+        old = self._kept.get(key)
+        if old is not None and (old.target.executable.revision, old.target.package) == (doc.rev, package):
+            made = old.target
+        else:
+            self._check_kind(action.exec.kind)
+            made = target_of(doc, action, package)
         if changes == self._changes:
             self._keep(key, made)
         return made
@@ -117,11 +132,16 @@ class Targets:
 
     def _keep(self, key: str, made: Target) -> None:
         old = self._kept.pop(key, None)
-        self._size += _weight(made) - (_weight(old) if old is not None else 0)
-        self._kept[key] = made
+        self._size += _weight(made) - (_weight(old.target) if old is not None else 0)
+        self._kept[key] = _Kept(made, self._monotonic() + self._ttl)
         while self._size > self._most and self._kept:
             _, dropped = self._kept.popitem(last=False)
-            self._size -= _weight(dropped)
+            self._size -= _weight(dropped.target)
+
+
+def _made_of(target: Target) -> tuple[str, ...]:
+    action = f"{target.action.path}/{target.action.name}"
+    return (action, target.package.name, target.package.path) if target.package else (action,)
 
 
 def _weight(target: Target) -> int:

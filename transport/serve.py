@@ -23,7 +23,8 @@ from config.limits import SystemLimits, system_limits
 from config.manifest import Manifest
 from config.ports import bind
 from config.settings import Settings
-from controller.app import create_app
+from controller import system_packages
+from controller.app import App, create_app
 from controller.deps import ApiDeps, Operator
 from store.contract import Store
 from store.data_dir import DataDir
@@ -107,11 +108,12 @@ class _Serving:
             store = await node.open_store()
             choice = await self._credentials(data_dir, store)
             deps = self._deps(node, store, data_dir, limits, manifest, url)
-            server = Server(create_app(deps), listener)
+            app = create_app(deps)
+            server = Server(app, listener)
             await server.start()
             data_dir.set_url(url)
             await node.open_driver()
-            gate = await self._open_gate(node, deps, listener)
+            gate = await self._open_gate(node, app, listener)
             notes = [note for note in (port_note, *node.driver_notes()) if note]
             self.screen.on_listening(url, choice.auth, choice.origin, notes, public_auth=choice.public)
             resumed = await self._open(node, settings.api_host or (gate and gate.url) or url, url)
@@ -119,6 +121,7 @@ class _Serving:
                 return True
             self.took_up = True
             node.spawn(self._keep_clean(node, store))
+            node.spawn(system_packages.keep_trying(app.api))
             node.spawn(self._watch_disk(node))
             self.screen.on_ready(node.age(), resumed)
             return await self._until_stopped(node)
@@ -140,7 +143,7 @@ class _Serving:
             await asyncio.wait((opening,))
         return None if opening.cancelled() else opening.result()
 
-    async def _open_gate(self, node: Node, deps: ApiDeps, listener: socket.socket) -> Server | None:
+    async def _open_gate(self, node: Node, app: App, listener: socket.socket) -> Server | None:
         """Serve the API to the containers where they have a network of their own, and shut everything else to them."""
         gateway, api_host = node.gateway, self.settings.api_host
         if not gateway:
@@ -150,7 +153,8 @@ class _Serving:
         gate = None
         if inside is not None:
             allowed.append((gateway, inside.getsockname()[1]))
-            gate = Server(ApiOnly(create_app(replace(deps, loopback=True, hosts=(gateway,)))), inside)
+            deps = replace(app.api.deps, loopback=True, hosts=(gateway,))
+            gate = Server(ApiOnly(create_app(deps, app.api)), inside)
             await gate.start()
         await node.open_gate(allowed)
         return gate
@@ -183,9 +187,7 @@ class _Serving:
         await _ensure_guest(store, choice.auth)
         return choice
 
-    def _deps(
-        self, node: Node, store: Store, data_dir: DataDir, limits: SystemLimits, manifest: Manifest, url: str
-    ) -> ApiDeps:
+    def _deps(self, node: Node, store: Store, data_dir: DataDir, limits: SystemLimits, manifest: Manifest, url: str) -> ApiDeps:
         clock = LoopClock(asyncio.get_running_loop())
         admin = self.settings.admin_key or keep_secret(data_dir.path / ADMIN_KEY, split(new_pair(os.urandom))[1])
         return ApiDeps(

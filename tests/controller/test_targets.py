@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from msgspec import Raw
+from msgspec import Raw, structs
 
 from controller.entities import ActionEntity, Entities, ExecDoc, LimitSet, PackageEntity, Pair
 from controller.errors import ApiError
@@ -23,10 +23,17 @@ def action(name: str = "a", path: str = "guest", code: str = "x", **fields: list
     return ActionEntity(path, name, ExecDoc("nodejs:20", code=code, binary=False), LIMITS, "0.0.1", False, updated=1, **given)
 
 
-def made(most: int = 1 << 20) -> tuple[Entities, Targets, MemoryStore]:
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def made(most: int = 1 << 20, clock: Clock | None = None) -> tuple[Entities, Targets, MemoryStore]:
     store = MemoryStore()
     entities = Entities(store.entities)
-    return entities, Targets(entities, golden_manifest(), most), store
+    return entities, Targets(entities, golden_manifest(), most, clock or Clock(), 5.0), store
 
 
 async def test_a_target_is_made_once_per_revision() -> None:
@@ -64,6 +71,29 @@ async def test_what_was_read_before_a_change_is_not_kept(monkeypatch: pytest.Mon
     go_on.set()
     await slow
     assert (await targets.find(GUEST, "guest", "", "a")).executable.code == "y"
+
+
+async def test_what_another_process_changed_is_seen_after_a_while() -> None:
+    """Nobody calls `changed` for it; what nobody changed stays the same object."""
+    clock = Clock()
+    entities, targets, _ = made(clock=clock)
+    package = PackageEntity("guest", "p", {}, [], "0.0.1", False, [], 1)
+    await entities.save(package, None)
+    await entities.save(action(path="guest/p"), None)
+    first = await targets.find(GUEST, "guest", "p", "a")
+    clock.now = 6.0
+    assert await targets.find(GUEST, "guest", "p", "a") is first
+    revision, _ = await entities.load("guest/p", PackageEntity)
+    await entities.save(structs.replace(package, parameters=[Pair("x", Raw(b"1"))]), revision)
+    clock.now = 10.0
+    assert await targets.find(GUEST, "guest", "p", "a") is first
+    clock.now = 11.0
+    assert (await targets.find(GUEST, "guest", "p", "a")).defaults == {"x": Raw(b"1")}
+    revision, _ = await entities.load("guest/p/a", ActionEntity)
+    await entities.save(action(path="guest/p", code="z"), revision)
+    clock.now = 17.0
+    assert (await targets.find(GUEST, "guest", "p", "a")).executable.code == "z"
+    assert repr(targets).startswith("<Targets [1 kept")
 
 
 async def test_kept_code_is_bounded() -> None:

@@ -1,0 +1,1 @@
+"""The actions of `whisk.system/samples`, one file each: what is stored as their code."""

@@ -1,0 +1,1 @@
+"""The actions of `whisk.system/utils`, one file each: what is stored as their code."""

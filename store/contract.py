@@ -1,7 +1,8 @@
 """What every store promises; each implementation passes the same suite in `tests/contract/`.
 
 All methods are coroutines called on the node's loop; implementations do their blocking work in threads of their own.
-Documents are raw JSON bytes: a store neither rewords nor interprets what it need not index.
+Documents are raw JSON bytes: a store neither rewords nor interprets what it need not index. Entities, subjects and heartbeats
+are JSON objects; their fields may come back in another order.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ A subclass gives a fixture `store`, empty at first.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import msgspec
 import pytest
@@ -145,51 +146,72 @@ def generation(rev: str) -> int:
     return int(rev.partition("-")[0])
 
 
+_SHAPES: dict[str, dict[str, object]] = {
+    "actions": {"exec": {"kind": "python:3", "code": "def main(args): return args", "binary": False}},
+    "packages": {"binding": {}},
+    "triggers": {"parameters": []},
+    "rules": {"trigger": {"path": "guest", "name": "t"}},
+}
+"""What makes a document one of its collection."""
+
+
+def entity(at: EntityRow, **more: object) -> bytes:
+    """The document of a row in upstream's shape."""
+    head = {"entityType": at.collection[:-1], "namespace": at.path, "name": at.name, "updated": at.updated}
+    return msgspec.json.encode({**head, **_SHAPES[at.collection], **more})
+
+
+def says(doc: StoredDoc | None) -> object:
+    """The content of a document, in whatever order its store gives the fields."""
+    return None if doc is None else msgspec.json.decode(doc.body)
+
+
 class EntityStoreSuite:
-    """Documents with revisions."""
+    """Documents with revisions. They are JSON objects in upstream's shape: a store may take nothing else."""
 
     async def test_a_document_reads_back(self, store: Store) -> None:
         """With the revision that put returned."""
-        rev = await store.entities.put(row("a"), b'{"a":1}', None)
+        body = entity(row("a"), parameters=[{"key": "n", "value": Raw(b"1e3")}])
+        rev = await store.entities.put(row("a"), body, None)
         found = await store.entities.get("guest/a")
         assert found is not None
-        assert (found.id, found.rev, found.body) == ("guest/a", rev, b'{"a":1}')
+        assert (found.id, found.rev, says(found)) == ("guest/a", rev, msgspec.json.decode(body))
         assert await store.entities.get("guest/b") is None
 
     async def test_creating_what_is_there_conflicts(self, store: Store) -> None:
         """In whatever collection: all of a namespace share one id space."""
-        await store.entities.put(row("a"), b"1", None)
+        await store.entities.put(row("a"), entity(row("a")), None)
         for collection in ("actions", "triggers"):
             with pytest.raises(Conflict):
-                await store.entities.put(row("a", collection=collection), b"2", None)
+                await store.entities.put(row("a", collection=collection), entity(row("a", collection=collection)), None)
 
     async def test_only_the_newest_revision_can_be_replaced(self, store: Store) -> None:
         """Another or an unknown revision is a Conflict and changes nothing."""
-        first = await store.entities.put(row("a"), b"1", None)
-        second = await store.entities.put(row("a"), b"2", first)
+        first = await store.entities.put(row("a"), entity(row("a"), version="1"), None)
+        second = await store.entities.put(row("a"), entity(row("a"), version="2"), first)
         for rev in (first, "1-nonsense", ""):
             with pytest.raises(Conflict):
-                await store.entities.put(row("a"), b"3", rev)
+                await store.entities.put(row("a"), entity(row("a"), version="3"), rev)
         found = await store.entities.get("guest/a")
-        assert found is not None and (found.rev, found.body) == (second, b"2")
+        assert found is not None and (found.rev, says(found)) == (second, says(StoredDoc("", "", entity(row("a"), version="2"))))
         with pytest.raises(Conflict):
-            await store.entities.put(row("absent"), b"1", first)
+            await store.entities.put(row("absent"), entity(row("absent")), first)
 
     async def test_generations_grow_even_over_a_delete(self, store: Store) -> None:
         """`<generation>-<hash>`; what is made again after a delete has a higher generation than what was deleted."""
-        rev, seen = await store.entities.put(row("a"), b"1", None), [0]
-        for body in (b"2", b"2", b"1"):
+        rev, seen = await store.entities.put(row("a"), entity(row("a"), version="1"), None), [0]
+        for version in ("2", "2", "1"):
             seen.append(generation(rev))
-            rev = await store.entities.put(row("a"), body, rev)
+            rev = await store.entities.put(row("a"), entity(row("a"), version=version), rev)
         seen.append(generation(rev))
         await store.entities.delete("guest/a", rev)
-        seen.append(generation(await store.entities.put(row("a"), b"1", None)))
+        seen.append(generation(await store.entities.put(row("a"), entity(row("a"), version="1"), None)))
         assert seen == sorted(set(seen))
 
     async def test_deleting_needs_the_newest_revision(self, store: Store) -> None:
         """Conflict for another, NotFound for what isn't there or is gone."""
-        first = await store.entities.put(row("a"), b"1", None)
-        second = await store.entities.put(row("a"), b"2", first)
+        first = await store.entities.put(row("a"), entity(row("a"), version="1"), None)
+        second = await store.entities.put(row("a"), entity(row("a"), version="2"), first)
         with pytest.raises(Conflict):
             await store.entities.delete("guest/a", first)
         await store.entities.delete("guest/a", second)
@@ -202,8 +224,8 @@ class EntityStoreSuite:
 
     async def test_of_concurrent_updates_one_wins(self, store: Store) -> None:
         """Optimistic concurrency."""
-        rev = await store.entities.put(row("a"), b"0", None)
-        puts = (store.entities.put(row("a"), str(i).encode(), rev) for i in range(10))
+        rev = await store.entities.put(row("a"), entity(row("a")), None)
+        puts = (store.entities.put(row("a"), entity(row("a"), version=str(i)), rev) for i in range(10))
         answers = await asyncio.gather(*puts, return_exceptions=True)
         assert sum(isinstance(answer, str) for answer in answers) == 1
         assert sum(isinstance(answer, Conflict) for answer in answers) == 9
@@ -211,25 +233,28 @@ class EntityStoreSuite:
     async def test_a_namespace_lists_its_packages_actions_too(self, store: Store) -> None:
         """Unless `exact`; a package lists its own; neighbours with a like name don't count."""
         for name, path in (("a", "guest"), ("b", "guest/pkg"), ("c", "guest/pkg2"), ("d", "guest2"), ("e", "other/guest")):
-            await store.entities.put(row(name, path), name.encode(), None)
-        await store.entities.put(row("pkg", collection="packages"), b"pkg", None)
+            await store.entities.put(row(name, path), entity(row(name, path)), None)
+        package = row("pkg", collection="packages")
+        await store.entities.put(package, entity(package), None)
 
-        async def listed(path: str, exact: bool = False) -> bytes:
+        async def listed(path: str, exact: bool = False) -> str:
             found = await store.entities.list("actions", path, exact=exact)
             assert await store.entities.count("actions", path, exact=exact) == len(found)
-            return b"".join(sorted(doc.body for doc in found))
+            return "".join(sorted(doc.id[-1] for doc in found))
 
-        assert await listed("guest") == b"abc"
-        assert await listed("guest", exact=True) == b"a"
-        assert await listed("guest/pkg") == b"b"
-        assert await listed("nobody") == b""
-        assert await listed("%") == b""
-        assert [doc.body for doc in await store.entities.list("packages", "guest")] == [b"pkg"]
+        assert await listed("guest") == "abc"
+        assert await listed("guest", exact=True) == "a"
+        assert await listed("guest/pkg") == "b"
+        assert await listed("nobody") == ""
+        assert await listed("%") == ""
+        assert [doc.id for doc in await store.entities.list("packages", "guest")] == ["guest/pkg"]
 
     async def test_lists_newest_first(self, store: Store) -> None:
         """By `updated`, then id, descending; a rewrite moves a document up; limit and skip cut from there."""
-        revs = {name: await store.entities.put(row(name, updated=10 + i // 2), b"", None) for i, name in enumerate("abcde")}
-        await store.entities.put(row("a", updated=99), b"", revs["a"])
+        rows = [row(name, updated=10 + i // 2) for i, name in enumerate("abcde")]
+        revs = [await store.entities.put(each, entity(each), None) for each in rows]
+        newer = row("a", updated=99)
+        await store.entities.put(newer, entity(newer), revs[0])
 
         async def listed(**cut: int) -> str:
             return "".join(doc.id[-1] for doc in await store.entities.list("actions", "guest", **cut))
@@ -243,7 +268,7 @@ class EntityStoreSuite:
     async def test_too_large_is_refused(self, store: Store) -> None:
         """And leaves nothing behind."""
         with pytest.raises(StoreRefused):
-            await store.entities.put(row("a"), b"x" * 80_000_001, None)
+            await store.entities.put(row("a"), entity(row("a"), version="x" * 80_000_000), None)
         assert await store.entities.get("guest/a") is None
 
 
@@ -311,7 +336,8 @@ class SubjectStoreSuite:
         assert found is not None and found.limits.invocations_per_minute == 7
         assert found.limits.allowed_kinds == ["python:3"]
         for broken in (b'{"invocationsPerMinute":"many"}', b"nonsense", b"\xff"):
-            rev = await store.subjects.put("home/limits", broken, rev)
+            with contextlib.suppress(StoreRefused):  # a store may take JSON objects only
+                rev = await store.subjects.put("home/limits", broken, rev)
             found = await store.subjects.by_key("u1", "k1")
             assert found is not None and found.limits.invocations_per_minute is None
 
@@ -324,10 +350,14 @@ class SubjectStoreSuite:
 
     async def test_documents_that_are_no_subject_open_nothing(self, store: Store) -> None:
         """Whatever people put there."""
+        taken = []
         for i, body in enumerate((b"{}", b"[]", b"nonsense", b"\xff", b'{"namespaces":[{"name":1}]}')):
-            await store.subjects.put(f"doc{i}", body, None)
+            with contextlib.suppress(StoreRefused):  # a store may take JSON objects only
+                await store.subjects.put(f"doc{i}", body, None)
+                taken.append(f"doc{i}")
+        assert {"doc0", "doc4"} <= set(taken)
         assert await store.subjects.by_namespace("") is None
-        assert [doc.id for doc in await store.subjects.list()] == [f"doc{i}" for i in range(5)]
+        assert [doc.id for doc in await store.subjects.list()] == taken
 
     async def test_all_documents_by_id(self, store: Store) -> None:
         """Subjects and limits alike, with their revisions."""

@@ -1,0 +1,98 @@
+"""Threads that talk to a CouchDB, a client each, and bring answers back to the loop.
+
+What waits is bounded: when the database is slow or away, callers are told so at once instead of queueing without end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import NamedTuple, TypeVar, cast
+
+from store.couchdb_client import Client
+from store.errors import StoreUnavailable
+
+T = TypeVar("T")
+Operation = Callable[[Client], T]
+
+MAX_WAITING = 1000
+"""Requests that may wait for a thread."""
+
+CLOSE = 2.0
+"""Seconds that a request under way may keep the store from closing; the thread then ends with the process."""
+
+
+class _Job(NamedTuple):
+    operation: Operation[object]
+    future: asyncio.Future[object]
+
+
+class Workers:
+    """`count` threads that share one queue."""
+
+    def __init__(self, name: str, count: int, connect: Callable[[], Client]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._waiting = 0
+        self._closed = False
+        self._connect = connect
+        self._clients: list[Client] = []
+        self._threads = [threading.Thread(target=self._main, name=f"couchdb-{name}-{i}", daemon=True) for i in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent."""
+        return sum(client.requests for client in self._clients)
+
+    async def run(self, operation: Operation[T]) -> T:
+        """What `operation` returns, run in one of the threads with its client. Raises what it raises."""
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        if self._waiting >= MAX_WAITING:
+            raise StoreUnavailable(f"{self._waiting} requests wait for the database")
+        future: asyncio.Future[object] = self._loop.create_future()
+        self._waiting += 1
+        self._jobs.put(_Job(operation, future))
+        return cast("T", await future)
+
+    async def close(self) -> None:
+        """Finish what is queued and can be in time, then close the connections."""
+        if self._closed:
+            return
+        self._closed = True
+        for _ in self._threads:
+            self._jobs.put(None)
+        await self._loop.run_in_executor(None, self._join)
+
+    def _join(self) -> None:
+        for thread in self._threads:
+            thread.join(CLOSE)
+
+    def _main(self) -> None:
+        client = self._connect()
+        self._clients.append(client)
+        while (job := self._jobs.get()) is not None:
+            value: object = None
+            failure: BaseException | None = None
+            try:
+                value = job.operation(client)
+            except Exception as error:  # noqa: BLE001 an operation's failure is its waiter's, the thread goes on
+                failure = error
+            try:
+                self._loop.call_soon_threadsafe(self._deliver, job.future, value, failure)
+            except RuntimeError:
+                break  # no loop any more
+        client.close()
+
+    def _deliver(self, future: asyncio.Future[object], value: object, failure: BaseException | None) -> None:
+        self._waiting -= 1
+        if future.done():
+            return
+        if failure is None:
+            future.set_result(value)
+        else:
+            future.set_exception(failure)

@@ -20,6 +20,7 @@ _SIZE = re.compile(r"\s*(\d+)\s*(GB|MB|KB|B|G|M|K)\s*", re.ASCII | re.IGNORECASE
 _BYTES = {"g": 2**30, "m": 2**20, "k": 2**10, "b": 1}
 _AUTH = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}:[^\s:]{64}", re.ASCII | re.IGNORECASE)
 _FAILPOINT = re.compile(r"[a-z_]+:(before|written|after)(:[1-9]\d*)?", re.ASCII)
+_PREFIX = re.compile(r"[a-z][a-z0-9_$()+-]{0,99}", re.ASCII)
 _LONGEST = 100 * 365 * 86400.0
 
 
@@ -161,12 +162,26 @@ def origins(value: object) -> tuple[str, ...]:
 
 
 def store(value: object) -> str:
-    """`sqlite`, or a CouchDB's URL, which may carry user and password (never shown)."""
+    """`sqlite`, or a CouchDB's URL, which may carry user and password: no error shows it."""
     found = filled(value)
-    if found.startswith(("http://", "https://")):
-        raise ValueError("names a CouchDB, which is not yet in this release: leave --store out (SQLite in the data directory)")
-    if found != "sqlite":
-        raise ValueError("must be sqlite")
+    if found == "sqlite":
+        return found
+    wanted = "must be sqlite, or a CouchDB's address: http://user:password@host:5984"
+    try:
+        parts = urlsplit(found)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment:
+        raise ValueError(wanted)
+    return found
+
+
+def prefix(value: object) -> str:
+    """What names of CouchDB databases may begin with; empty for nothing."""
+    found = text(value)
+    if found and not _PREFIX.fullmatch(found):
+        raise ValueError(f"must begin with a-z and be made of a-z, 0-9, _, $, +, - and parentheses, at most 100, not {found!r}")
     return found
 
 
@@ -235,6 +250,7 @@ def failpoint(value: object) -> str:
 METAVARS: Mapping[Parser, str] = {
     duration: "DURATION", positive_duration: "DURATION", size: "SIZE", megabytes: "SIZE", count: "N", positive: "N",
     port: "PORT", url: "URL", credentials: "UUID:KEY|guest", secret: "KEY", origins: "ORIGIN",
-    store: "sqlite", driver: "auto|docker|process", network: "auto|host|bridge|none",
+    store: "sqlite|http://USER:PASSWORD@HOST:PORT", prefix: "PREFIX",
+    driver: "auto|docker|process", network: "auto|host|bridge|none",
     words: "A,B", servers: "HOST:PORT", topic: "PREFIX", switch: "on|off", pairs: "NAME=VALUE,…",
 }  # fmt: skip

@@ -86,7 +86,11 @@ class Settings:
 
     # What it keeps and where.
     data_dir: Path = _flag("./data", _path, "Directory of the node's state.", metavar="DIR")
-    store: str = _flag("sqlite", parse.store, "Where journal, records and entities live.")
+    store: str = _flag(
+        "sqlite", parse.store, "Where journal, records and entities live: a file of the data directory, or a CouchDB.", secret=True
+    )
+    db_prefix: str = _flag("", parse.prefix, "What the names of the CouchDB databases begin with.")
+    store_ca: Path | None = _option("none", _maybe_path, "Who signed the CouchDB's certificate (PEM).", metavar="FILE")
     id: int = _flag("0", parse.count, "Number of this node: its journal stream is invoker<N>.")
     keep_activations: float = _flag("7d", parse.positive_duration, "How long activation records are kept.")
     keep_journal: float = _flag("1d", parse.positive_duration, "How long journal documents below the newest snapshot are kept.")

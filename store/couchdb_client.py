@@ -105,7 +105,7 @@ class Client:
         self._session: requests.Session = self._couch.r_session
         self._session.trust_env = False  # no proxy, no .netrc
         if settings.ca is not None:
-            self._session.verify = settings.ca
+            self._session.verify = settings.ca  # a file that isn't there is an OSError of the first request
 
     def close(self) -> None:
         """Close the connections."""
@@ -127,6 +127,8 @@ class Client:
             response = self._send(method, url, params, body, again=reading)
         except requests.RequestException as error:
             raise StoreUnavailable(f"{self.settings.url}: {_reason(error)}") from None
+        except OSError as error:
+            raise StoreFailed(f"{self.settings.ca}: {error}: store-ca names the certificates to trust") from None
         if response.status_code < 300:
             return Answer(response.status_code, response.content)
         raise self._error(response, "/".join(path))

@@ -9,8 +9,18 @@ from store.errors import StoreUnusable
 from store.sqlite import SqliteStore
 
 
-async def open_store(store: str, data_dir: Path) -> Store:
-    """The store that `--store` names. Raises StoreUnusable with what to do about it."""
+async def open_store(store: str, data_dir: Path, prefix: str = "", ca: Path | None = None) -> Store:
+    """The store that `--store` names; `prefix` and `ca` (a file of certificates) are for a CouchDB.
+
+    Raises StoreUnusable with what to do about it.
+    """
     if store == "sqlite":
         return await SqliteStore.open(data_dir)
-    raise StoreUnusable(f"--store {store!r} is not known: this release has `sqlite`")
+    from store.couchdb import CouchStore
+    from store.couchdb_client import parse_url
+
+    try:
+        settings = parse_url(store, prefix, str(ca) if ca is not None else None)
+    except ValueError as error:
+        raise StoreUnusable(f"--store {error}") from None
+    return await CouchStore.open(settings)

@@ -81,7 +81,9 @@ class Node:
 
     async def open_store(self) -> Store:
         """Open the store: the API's reads need it. Raises StoreError."""
-        self._store = await open_store(self.settings.store, self._data_dir.path)
+        self._store = await open_store(
+            self.settings.store, self._data_dir.path, self.settings.db_prefix, self.settings.store_ca
+        )
         return self._store
 
     async def open(self, api_host: str, url: str) -> int:

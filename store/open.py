@@ -16,6 +16,8 @@ async def open_store(store: str, data_dir: Path, prefix: str = "", ca: Path | No
     """
     if store == "sqlite":
         return await SqliteStore.open(data_dir)
+    if not store.startswith(("http://", "https://")):
+        raise StoreUnusable(f"--store {store!r} is not known: there are sqlite and http://user:password@host:port")
     from store.couchdb import CouchStore
     from store.couchdb_client import parse_url
 

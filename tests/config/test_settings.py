@@ -67,7 +67,9 @@ def test_unknown_variables_are_warnings():
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        ({"store": "http://user:secret@couch:5984"}, "CouchDB, which is not yet"),
+        ({"store": "http://user:secret@:5984"}, "must be sqlite, or a CouchDB"),
+        ({"store": "http://user:secret@couch:99999"}, "must be sqlite, or a CouchDB"),
+        ({"db_prefix": "Whisk"}, "must begin with a-z"),
         ({"action_network": "vlan"}, "must be"),
         ({"docker_env": "=x"}, "NAME=VALUE"),
         ({"memory": "64m"}, "at least 128m"),

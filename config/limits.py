@@ -41,8 +41,15 @@ class SystemLimits(Struct, frozen=True):
     fires_per_minute: int | None = None
 
 
-def system_limits(settings: Settings) -> SystemLimits:
+CLUSTER_RATES = {"invocations_per_minute": 60, "concurrent_invocations": 30, "fires_per_minute": 60}
+"""Upstream's defaults: what a cluster allows each namespace unless its settings say otherwise."""
+
+
+def system_limits(settings: Settings, *, cluster: bool = False) -> SystemLimits:
     """The limits that these settings ask for. A standard value is never above its maximum."""
+    rates = {name: getattr(settings, name) for name in CLUSTER_RATES}
+    if cluster:
+        rates |= {name: rate for name, rate in CLUSTER_RATES.items() if name not in settings.given}
 
     def bounds(low: int, standard: int, high: int) -> Bounds:
         return Bounds(min(low, high), min(standard, high), high)
@@ -54,7 +61,5 @@ def system_limits(settings: Settings) -> SystemLimits:
         concurrency=bounds(1, 1, settings.max_concurrency),
         blocking_wait=round(settings.blocking_wait * 1000),
         body_timeout=settings.body_timeout,
-        invocations_per_minute=settings.invocations_per_minute,
-        concurrent_invocations=settings.concurrent_invocations,
-        fires_per_minute=settings.fires_per_minute,
+        **rates,
     )

@@ -18,6 +18,7 @@ COMPLETE_VARIABLE = "_RUN_PY_COMPLETE"
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "node": ("console.node_command:node", "Start a standalone node."),
+    "controller": ("console.controller_command:controller", "Start a controller of a cluster."),
     "action": ("console.action_commands:action", "Put, get, list and delete actions."),
     "invoke": ("console.invoke_command:invoke", "Invoke an action."),
     "activation": ("console.activation_commands:activation", "Records, logs and results of invocations."),

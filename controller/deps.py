@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from config.limits import SystemLimits
@@ -33,6 +33,8 @@ class Operator:
     in_flight: Callable[[], Sequence[tuple[str, str]]] = tuple
     """(activation id, action) of everything unfinished."""
     draining: Callable[[], bool] = lambda: False
+    invokers: Callable[[], Mapping[str, str]] = dict
+    """What `/invokers` answers; empty where this process is its only invoker."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,18 +109,27 @@ def check_ready(api: Api) -> None:
 
 
 async def invokers(api: Api, request: Request) -> Reply:
-    """GET /invokers: empty with the single-process load balancer, as upstream."""
-    return Reply(200, b"{}", Cors.SYSTEM)
+    """GET /invokers: label → state; empty with the single-process load balancer, as upstream."""
+    return Reply(200, _encode(api.deps.operator.invokers()), Cors.SYSTEM)
 
 
 async def invokers_healthy(api: Api, request: Request) -> Reply:
     """GET /invokers/healthy/count."""
-    return Reply(200, b"0", Cors.SYSTEM)
+    return Reply(200, b"%d" % _healthy(api)[0], Cors.SYSTEM)
 
 
 async def invokers_ready(api: Api, request: Request) -> Reply:
-    """GET /invokers/ready: with no invoker beside this process it is 500, as upstream."""
-    return Reply(500, b'{"unhealthy":"0/0"}', Cors.SYSTEM)
+    """GET /invokers/ready: 200 only if there are invokers and all of them are up, as upstream."""
+    healthy, known = _healthy(api)
+    good = known and healthy == known
+    body = {"healthy" if good else "unhealthy": f"{healthy}/{known}"}
+    return Reply(200 if good else 500, _encode(body), Cors.SYSTEM)
+
+
+def _healthy(api: Api) -> tuple[int, int]:
+    """How many invokers are up, of how many."""
+    states = api.deps.operator.invokers().values()
+    return sum(state == "up" for state in states), len(states)
 
 
 async def in_flight(api: Api, request: Request) -> Reply:

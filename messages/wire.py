@@ -76,8 +76,8 @@ class ActionName(Wire, frozen=True):
         return f"{self.path}/{self.name}"
 
 
-class ControllerId(Wire, frozen=True):
-    """Which controller waits: `as_string` names its topic of acknowledgements."""
+class ControllerId(Struct, frozen=True, rename="camel"):
+    """Which controller waits: `as_string` names its topic of acknowledgements. Its type is always written, as upstream does."""
 
     as_string: str
     instance_type: str = "controller"

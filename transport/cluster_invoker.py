@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import quote
 
 import structlog
@@ -67,7 +67,6 @@ class ClusterInvoker:
         records: ActivationStore,
         clock: Clock,
         topic: Callable[[int], str],
-        spawn: Callable[[Coroutine[Any, Any, None]], object],
         instrument: Instrument,
         unready: Callable[[], str | None],
         start_patience: float = START_PATIENCE,
@@ -79,7 +78,6 @@ class ClusterInvoker:
         self._records = records
         self._clock = clock
         self._topic = topic
-        self._spawn = spawn
         self._instrument = instrument
         self._unready = unready
         self._give_up_at = clock.monotonic() + start_patience
@@ -120,7 +118,11 @@ class ClusterInvoker:
         """Invoker.ready."""
         return self._unready()
 
-    def in_flight(self) -> list[tuple[str, str]]:
+    def in_flight(self, namespace: str) -> int:
+        """Invoker.in_flight."""
+        return self.balancer.in_flight(namespace)
+
+    def unfinished(self) -> list[tuple[str, str]]:
         """(activation id, action) of all that was sent and is not known to have ended."""
         return [(sent.need.activation_id, sent.need.fqn) for sent in self.balancer.everything()]
 

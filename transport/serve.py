@@ -12,12 +12,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import structlog
 import uvloop
 
-from config.credentials import Choice, choose, guest_subject, new_pair, split
+from config.credentials import Choice, choose, new_pair, split
 from config.defaults import manifest_for
 from config.limits import SystemLimits, system_limits
 from config.manifest import Manifest
@@ -28,23 +27,20 @@ from controller.app import App, create_app
 from controller.deps import ApiDeps, Operator
 from store.contract import Store
 from store.data_dir import DataDir
-from store.errors import Conflict, StoreUnavailable
+from store.errors import StoreUnavailable
 from store.retention import Retention
 from store.secret_files import ADMIN_KEY, GUEST_AUTH, keep_secret, read_secret, write_secret
 from transport.clock import LoopClock
 from transport.gate import ApiOnly, addresses, listen
 from transport.http import Server
 from transport.node import Node, new_id
+from transport.serving import SWITCH_INTERVAL, ensure_guest, host_of, is_loopback, url_of
 
 log = structlog.get_logger("node")
 
 LOW_DISK = "The disk of the data directory is almost full: {free} MB left."
 DISK_EVERY = 1.0
 """Seconds between looks at the disk: readiness must go off before writes fail."""
-
-SWITCH_INTERVAL = 0.0001
-"""Seconds after which a thread that waits for the interpreter gets it. Python's 5 ms would be added to each journal write
-while the loop is busy: the store's thread comes back from the disk and has to wait for it."""
 
 
 class Screen(Protocol):
@@ -100,7 +96,7 @@ class _Serving:
         settings = self.settings
         manifest, limits = manifest_for(settings), system_limits(settings)
         listener, port_note = bind(settings.host, settings.port, "port" in settings.given)
-        url = _url(settings.host, listener)
+        url = url_of(settings.host, listener)
         node = Node(settings, data_dir, limits, manifest)
         server: Server | None = None
         gate: Server | None = None
@@ -184,7 +180,7 @@ class _Serving:
             choice = Choice(keep_secret(path, choice.auth), choice.origin)
         elif choice.origin == "given":
             write_secret(path, choice.auth)
-        await _ensure_guest(store, choice.auth)
+        await ensure_guest(store, choice.auth)
         return choice
 
     def _deps(self, node: Node, store: Store, data_dir: DataDir, limits: SystemLimits, manifest: Manifest, url: str) -> ApiDeps:
@@ -202,8 +198,8 @@ class _Serving:
             new_transid=new_id,
             limits=limits,
             cors=self.settings.cors,
-            loopback=_is_loopback(self.settings.host),
-            hosts=tuple(_host_of(each) for each in (self.settings.host, self.settings.api_host, url) if each),
+            loopback=is_loopback(self.settings.host),
+            hosts=tuple(host_of(each) for each in (self.settings.host, self.settings.api_host, url) if each),
             operator=Operator(
                 admin,
                 node.status,
@@ -230,28 +226,3 @@ class _Serving:
             free = shutil.disk_usage(self.settings.data_dir).free
             node.low_disk = LOW_DISK.format(free=free >> 20) if free < self.settings.low_disk else None
             await asyncio.sleep(DISK_EVERY)
-
-
-async def _ensure_guest(store: Store, auth: str) -> None:
-    """Make subject guest, or give it this key; its limits and other namespaces stay. Several processes at once are fine."""
-    while True:
-        stored = await store.subjects.get("guest")
-        uuid, key = split(auth)
-        if stored is not None and await store.subjects.by_key(uuid, key) is not None:
-            return
-        with contextlib.suppress(Conflict):
-            await store.subjects.put("guest", guest_subject(auth), stored.rev if stored else None)
-
-
-def _url(host: str, listener: socket.socket) -> str:
-    port = listener.getsockname()[1]
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{shown}:{port}"
-
-
-def _host_of(url: str) -> str:
-    return urlsplit(url if "//" in url else f"//{url}").hostname or url
-
-
-def _is_loopback(host: str) -> bool:
-    return host in {"localhost", "::1"} or host.startswith("127.")

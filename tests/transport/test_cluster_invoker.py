@@ -84,7 +84,6 @@ class Cluster:
             records=self.store.activations,
             clock=self.clock,
             topic=lambda number: f"invoker{number}",
-            spawn=asyncio.ensure_future,
             instrument=lambda step, facts: None,
             unready=lambda: None,
             start_patience=patience,
@@ -139,7 +138,8 @@ async def test_accepted_is_what_the_broker_acknowledged() -> None:
     assert (await asked).id == ID
     assert cluster.invoker.pending("guest", ID) == {"state": "sent", "since": 1000, "attempt": 1}
     assert cluster.invoker.pending("other", ID) is None
-    assert cluster.invoker.in_flight() == [(ID, "guest/hello")]
+    assert cluster.invoker.unfinished() == [(ID, "guest/hello")]
+    assert (cluster.invoker.in_flight("guest"), cluster.invoker.in_flight("other")) == (1, 0)
 
 
 async def test_the_message_is_upstreams_with_the_callers_key() -> None:

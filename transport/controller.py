@@ -1,0 +1,257 @@
+"""A controller: the balancer, the broker and the heartbeats behind the REST API. `open`, then `drain`, then `close`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import secrets
+import time
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+import structlog
+from msgspec import DecodeError
+
+from config.manifest import Manifest
+from config.settings import Settings
+from controller.balancer.balancer import Balancer, Rules
+from messages.cluster import decode_ack, decode_ping
+from messages.wire import ControllerId, encode
+from store.contract import Store
+from store.data_dir import DataDir
+from store.errors import StoreError, StoreFailed
+from store.open import open_store
+from transport.clock import LoopClock
+from transport.cluster_invoker import ClusterInvoker
+from transport.cluster_metrics import ClusterMetrics
+from transport.health_test import HealthTest
+from transport.invoke_client import InvokeClient
+from transport.kafka import access_of, ensure_topics
+from transport.kafka_consumer import LATEST, Record, TopicConsumer
+from transport.kafka_producer import TopicProducer
+from transport.presence import DEAD_AFTER, Presence
+
+STARTING = "The controller is starting: it waits for the broker and the store."
+ENDING = "The controller is ending."
+STALLED = "The controller's store has not answered for {seconds:.0f} s."
+RETRY = 1.0
+"""Seconds between attempts to reach the broker at the start."""
+TICK = 1.0
+
+log = structlog.get_logger("controller")
+
+
+class Controller:
+    """One controller of a cluster; `failed` is set when it has to end by itself."""
+
+    def __init__(self, settings: Settings, data_dir: DataDir, manifest: Manifest) -> None:
+        self.settings = settings
+        self.id = ControllerId(str(settings.id))
+        self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.started = time.monotonic()
+        self.draining = False
+        self.metrics = ClusterMetrics()
+        self._data_dir = data_dir
+        self._manifest = manifest
+        self._loop = asyncio.get_running_loop()
+        self._clock = LoopClock(self._loop)
+        self._access = access_of(settings)
+        self._balancer = Balancer(Rules(), random.SystemRandom().randrange)
+        self._client = InvokeClient()
+        self._store: Store | None = None
+        self._invoker: ClusterInvoker | None = None
+        self._presence: Presence | None = None
+        self._test: HealthTest | None = None
+        self._producer: TopicProducer | None = None
+        self._consumers: list[TopicConsumer] = []
+        self._waited_for: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ready = False
+        self._ended = False
+
+    # Starting ---------------------------------------------------------------------------------------------------------
+
+    async def open_store(self) -> Store:
+        """Open the store and make the invoker that the API speaks to. Raises StoreError."""
+        self._store = store = await open_store(self.settings.store, self._data_dir.path)
+        self._producer = TopicProducer(self._access, f"controller{self.settings.id}")
+        self._invoker = ClusterInvoker(
+            balancer=self._balancer,
+            bus=self._producer,
+            client=self._client,
+            records=store.activations,
+            clock=self._clock,
+            topic=lambda number: self._access.topic("invoker", number),
+            instrument=self.metrics.observe,
+            unready=self.unready,
+        )
+        name, writer = str(self.settings.id), secrets.token_hex(8)
+        self._presence = Presence(store.heartbeats, name, writer, self._clock.monotonic, self._seen)
+        self._test = HealthTest(name, self._clock.wall_ms(), store.entities, self._manifest, os.urandom, self._post)
+        self.metrics.watch(self._balancer, self._invoker.answers)
+        return store
+
+    @property
+    def invoker(self) -> ClusterInvoker:
+        """What the API hands invocations to."""
+        assert self._invoker is not None
+        return self._invoker
+
+    async def open(self) -> None:
+        """Return when the broker was reached and the heartbeats were read once. Raises StoreError."""
+        assert self._presence is not None
+        while not await self._presence.round():  # noqa: ASYNC110 - asked again for ever
+            await asyncio.sleep(RETRY)
+        await self._topics()
+        acks = self._access.topic("completed", self.settings.id)
+        pings = self._access.topic("health")
+        self._consume(acks, acks, self._acknowledged)
+        self._consume(pings, f"{pings}{self.settings.id}", self._pinged, start=LATEST)
+        while self._waited_for:  # noqa: ASYNC110 - told by the consumers' threads through the instrument
+            await asyncio.sleep(0.01)
+        self.spawn(self._presence.run())
+        self.spawn(self._ticking())
+        self._ready = True
+
+    async def _topics(self) -> None:
+        """Make sure of the topics that controllers make, however long the broker takes."""
+        wanted = {self._access.topic(kind): kind for kind in ("health", "events", "cacheInvalidation")}
+        wanted[self._access.topic("completed", self.settings.id)] = "completed"
+        while True:
+            try:
+                await asyncio.to_thread(ensure_topics, self._access, wanted)
+                return
+            except Exception as error:  # noqa: BLE001 - whatever the client library raises, the broker may come yet
+                log.warning("the broker can't be reached", servers=list(self._access.servers), error=str(error) or repr(error))
+            await asyncio.sleep(RETRY)
+
+    def _consume(self, topic: str, group: str, deliver: Any, start: int | None = None) -> None:
+        self._waited_for.add(topic)
+        consumer = TopicConsumer(self._access, topic, group, deliver, instrument=self._told, window=None)
+        self._consumers.append(consumer)
+        consumer.start(start)
+
+    def _told(self, step: str, facts: Mapping[str, object]) -> None:
+        if step == "kafka position":
+            self._waited_for.discard(str(facts["topic"]))
+        self.metrics.observe(step, facts)
+
+    # Running ----------------------------------------------------------------------------------------------------------
+
+    def _acknowledged(self, records: list[Record]) -> None:
+        for record in records:
+            try:
+                ack = decode_ack(record.value or b"")
+            except DecodeError as error:
+                log.warning("an acknowledgement can't be read", offset=record.offset, error=str(error))
+                continue
+            self.invoker.acknowledged(ack)
+        self._consumers[0].commit(records[-1].offset + 1)
+
+    def _pinged(self, records: list[Record]) -> None:
+        for record in records:
+            try:
+                ping = decode_ping(record.value or b"")
+            except DecodeError as error:
+                log.warning("a ping can't be read", offset=record.offset, error=str(error))
+                continue
+            self.invoker.pinged(ping)
+
+    def _seen(self) -> None:
+        assert self._presence is not None
+        self.invoker.nodes(self._presence.nodes(), self._presence.controllers)
+
+    async def _ticking(self) -> None:
+        while True:
+            await self.invoker.tick(self._tested)
+            await asyncio.sleep(TICK)
+
+    def _tested(self, number: int) -> None:
+        assert self._test is not None
+        self.spawn(self._test.send(number))
+
+    def _post(self, number: int, message: Any) -> None:
+        assert self._producer is not None
+        self._producer.send(self._access.topic("invoker", number), encode(message), lambda outcome: None)
+
+    def unready(self) -> str | None:
+        """Why the API may not answer now, or None."""
+        if not self._ready or self._presence is None:
+            return ENDING if self._ended else STARTING
+        silent = self._clock.monotonic() - (self._presence.confirmed or 0.0)
+        return STALLED.format(seconds=silent) if silent > DEAD_AFTER else None
+
+    def controllers(self) -> int:
+        """How many controllers share the load."""
+        return self._balancer.controllers
+
+    def invokers(self) -> Mapping[str, str]:
+        """Label → state of every invoker."""
+        return self._balancer.states()
+
+    def status(self, namespace: str | None = None) -> dict[str, object]:
+        """The state of the controller for people and scripts; of one namespace alone if one is named."""
+        status: dict[str, object] = {
+            "node": f"controller{self.settings.id}",
+            "ready": self.unready() is None,
+            "reason": self.unready(),
+            "draining": self.draining,
+            "uptime": round(self.age(), 3),
+            "in_flight": self._balancer.in_flight(namespace),
+        }
+        if namespace is None:
+            status["controllers"] = self._balancer.controllers
+            status["waiting"] = len(self.invoker.answers) if self._invoker is not None else 0
+            status["invokers"] = {
+                each.label: {"state": str(each.health.state), "used": each.slots.used, "total": each.slots.total}
+                for each in self._balancer.invokers
+            }
+        return status
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that the controller depends on: if it fails, the controller ends."""
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
+        return task
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is None or self.failed.done():
+            return
+        if not isinstance(error, StoreError):
+            log.error("task failed", exc_info=error)
+        self._ready, self._ended = False, True
+        self.failed.set_result(str(error) if isinstance(error, StoreFailed) else f"internal failure: {error!r}")
+
+    def age(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started
+
+    # Ending -----------------------------------------------------------------------------------------------------------
+
+    async def drain(self, timeout: float) -> int:
+        """Refuse new work; wait for callers that wait here, at most `timeout` seconds; how many are left."""
+        self.draining = True
+        until = self._clock.monotonic() + timeout
+        while len(self.invoker.answers) and self._clock.monotonic() < until:  # noqa: ASYNC110 - has no event
+            await asyncio.sleep(0.02)
+        return len(self.invoker.answers)
+
+    async def close(self) -> None:
+        """Say goodbye, end all connections, close the store."""
+        self._ready, self._ended = False, True
+        for task in list(self._tasks):
+            task.cancel()
+        if self._invoker is not None:
+            self._invoker.answers.abort()
+        if self._presence is not None and self._presence.confirmed is not None:
+            await self._presence.stop()
+        if self._producer is not None:
+            await self._producer.close()
+        await asyncio.gather(*(consumer.close() for consumer in self._consumers))
+        self._client.close()
+        if self._store is not None:
+            await self._store.close()

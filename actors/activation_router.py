@@ -261,7 +261,7 @@ class ActivationRouter(NodeActor):
         self.services.instrument("start failed", {"cid": message.cid, "error": message.error})
         for position, activation_id in enumerate(waiting):
             routed = self.routed[activation_id]
-            routed.tries += position == 0
+            routed.tries += position == 0 and not message.waits
             if message.permanent or routed.tries >= self.services.rules.create_tries:
                 self.pool.cancel(activation_id)
                 self._fail(routed, message.status_code, message.error)
@@ -279,9 +279,12 @@ class ActivationRouter(NodeActor):
         self._plan()
 
     def on_returned(self, message: Returned) -> None:
-        """Its code did not run: place it again, unless that has happened too often."""
+        """Its code did not run: place it again, unless that has happened too often. So too if it was cut off and may run again."""
         self.pool.release(message.cid, message.job.activation_id)
-        self._again(message.job.activation_id)
+        if message.interrupted:
+            self._orphan(message.job.activation_id)
+        else:
+            self._again(message.job.activation_id)
         self._plan()
 
     def _again(self, activation_id: str) -> None:

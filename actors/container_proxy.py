@@ -24,6 +24,7 @@ from actors import endings
 from actors.base import NodeActor, Services, step
 from actors.container_states import CONTAINER, RUN, ActiveRun, Container, Phase
 from containers import outcome, payload
+from containers.contract import Failure
 from messages.commands import (
     Abandon,
     Called,
@@ -97,7 +98,7 @@ class ContainerProxy(NodeActor):
         self._step("not created")
         if self.state is Container.REMOVING:
             return
-        self._to_router(StartFailed(self.cid, message.status_code, message.error, message.permanent))
+        self._to_router(StartFailed(self.cid, message.status_code, message.error, message.permanent, message.waits))
         self.send(self.myAddress, ActorExitRequest())
 
     # Running ------------------------------------------------------------------------------------------------------
@@ -149,6 +150,9 @@ class ContainerProxy(NodeActor):
         """The runtime has answered, or will not."""
         run = self.runs.get(message.activation_id)
         if run is None:
+            return
+        if message.result is Failure.LOST:
+            self._give_back(run, interrupted=True)
             return
         run.timed_out |= outcome.timed_out(message.result, round(message.ms), run.job.action.limits.timeout)
         if message.path == "/init":
@@ -246,9 +250,9 @@ class ContainerProxy(NodeActor):
                 self.send(self.services.directory.writer, lost)
                 self.on_logs(lost)
 
-    def _give_back(self, run: ActiveRun) -> None:
+    def _give_back(self, run: ActiveRun, *, interrupted: bool = False) -> None:
         self._lose()
-        self._to_router(Returned(self.cid, run.job))
+        self._to_router(Returned(self.cid, run.job, interrupted))
         self._over(run, "returned")
 
     def _lose(self) -> None:

@@ -5,6 +5,7 @@ streams. Drivers do no policy: they create, call, and remove.
 
 ContainerError
  +-- CreateFailed       the platform could not provide it (system's fault: activation status 3)
+ |    +-- Unavailable   it can provide none at all just now: who waits for one goes on waiting
  +-- ImageMissing       the user's image can't be had (developer's fault: status 2); names the image
  +-- KindUnavailable    this machine can't run the kind; names what is missing and the fix
 """
@@ -27,6 +28,10 @@ class ContainerError(Exception):
 
 class CreateFailed(ContainerError):
     """The platform could not create the container."""
+
+
+class Unavailable(CreateFailed):
+    """The platform can't create any container just now, and `Driver.problem` says so; it tries again by itself."""
 
 
 class ImageMissing(ContainerError):
@@ -59,6 +64,8 @@ class Failure(Enum):
     """The connection ended or brought no valid HTTP (garbage, no length): user code may have run."""
     TIMEOUT = "timeout"
     """Nothing within the time limit."""
+    LOST = "lost"
+    """The platform ended the container meanwhile: user code may have run, and no process of it is left."""
     MEMORY = "memory"
     """The memory limit was hit; found out however the driver can."""
 

@@ -15,10 +15,19 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from containers import outcome
-from containers.contract import Container, ContainerError, ContainerSpec, CreateFailed, ImageMissing, KindUnavailable, Output
+from containers.contract import (
+    Container,
+    ContainerError,
+    ContainerSpec,
+    CreateFailed,
+    ImageMissing,
+    KindUnavailable,
+    Output,
+    Unavailable,
+)
 from containers.docker_cgroup import locate
 from containers.docker_config import DockerOptions, container_config, holder_config
 from containers.docker_container import DockerContainer
@@ -26,18 +35,17 @@ from containers.docker_engine import Engine, EngineError
 from containers.docker_firewall import Firewall, FirewallError
 from containers.docker_network import Bridge, Bridged, Network, NoNetwork, Place
 from containers.docker_sandbox import Sandboxes
-from containers.docker_stream import EngineStream, watch
-from containers.images import OWN, Images, Say
+from containers.docker_watch import EngineWatch
+from containers.images import OWN, PAUSE, Images, Say
+
+if TYPE_CHECKING:
+    from docker import APIClient
 
 INSTALLATION, STREAM, PROCESS, ROLE = "rewhisk.installation", "rewhisk.stream", "rewhisk.process", "rewhisk.role"
-RECONNECT = 0.5
-"""Seconds between attempts to hear the engine's events again."""
 BOOT_LIMIT = 1.0
 """Seconds that a start keeps its turn while its runtime boots; one that takes longer must not hold up the others."""
 READY_LIMIT = 10.0
 """Seconds that creating waits for the runtime to listen; later it is the wait of /init, whose time limit then runs."""
-PROBE_EVERY, PROBE_LIMIT = 2.0, 3.0
-"""Seconds between questions whether the engine lives, and for its answer."""
 ENGINE_FAILED = 500
 """HTTP status from which on the fault is the engine's: seen about once in 500 starts, "cannot start a stopped process"."""
 REMOVALS = 4
@@ -65,6 +73,7 @@ class DockerDriver:
         options: DockerOptions | None = None,
         *,
         say: Say = lambda text: None,
+        warn: Say = lambda text: None,
         as_root: bool | None = None,
         starts: int = 0,
     ) -> None:
@@ -82,11 +91,10 @@ class DockerDriver:
         self._removing = asyncio.Semaphore(REMOVALS)
         self._containers: dict[str, DockerContainer] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._events: EngineStream | None = None
-        self._events_ended = asyncio.Event()
         self._notes: list[str] = []
-        self._silent = ""
         self._closed = True
+        filters = {"type": ["container"], "event": ["die", "oom"], "label": _filters(self._labels)}
+        self._watch = EngineWatch(self.engine, json.dumps(filters), self._seen, self._look, self._try_out, warn)
 
     def __repr__(self) -> str:
         return f"<DockerDriver {self._tag} {self.options.network} {len(self._containers)} containers, {self.engine!r}>"
@@ -113,9 +121,7 @@ class DockerDriver:
         await self.engine.connect()
         self._closed = False
         try:
-            self._events = await self._listen()
-            self._spawn(self._keep_listening())
-            self._spawn(self._keep_asking())
+            await self._watch.open()
             await self.leftovers(lambda identity: True)
             await self._network.open()
         except BaseException:
@@ -146,7 +152,7 @@ class DockerDriver:
 
     def problem(self) -> str | None:
         """What is wrong with the engine now, or None."""
-        return self._silent or None
+        return self._watch.problem()
 
     async def prepare(self, spec: ContainerSpec) -> None:
         """Make or pull its image. Raises ContainerError."""
@@ -180,9 +186,7 @@ class DockerDriver:
         if self._firewall is not None:
             await asyncio.to_thread(self._firewall.remove)
             self._firewall = None
-        if self._events is not None:
-            self._events.close()
-            self._events = None
+        await self._watch.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -227,7 +231,7 @@ class DockerDriver:
                     raise
             return await self._attempt(spec, image, output, gone)
         except EngineError as error:
-            raise _refusal(error, image, spec) from error
+            raise await self._refusal(error, image, spec) from error
 
     async def _attempt(
         self, spec: ContainerSpec, image: str, output: Output, gone: Callable[[], None]
@@ -235,7 +239,7 @@ class DockerDriver:
         """As `_started`. Raises EngineError; nothing is left or heard of it then."""
         place = await self._network.place()
         placed = time.perf_counter()
-        container = DockerContainer(self._unique(spec.name), spec, self.engine, self._network, output, gone)
+        container = DockerContainer(self._unique(spec.name), spec, self.engine, self._watch, self._network, output, gone)
         self._containers[container.id] = container
         container.forget = self._forget
         try:
@@ -243,8 +247,9 @@ class DockerDriver:
         except BaseException as error:
             container.silence()
             if isinstance(error, EngineError) and not error.status:
-                self._spawn(self._sweep_late(container.id))
-            await container.remove()
+                self._spawn(self._sweep_late(container))
+            else:
+                await container.remove()
             raise
         return container, placed
 
@@ -269,7 +274,7 @@ class DockerDriver:
                     else f"Kind '{spec.kind}' can't run here: the engine has no image '{name}' and can't pull it."
                 )
         except EngineError as error:
-            raise CreateFailed(str(error)) from error
+            raise await self._refusal(error, name, spec) from error
         return name
 
     def _unique(self, name: str) -> str:
@@ -304,44 +309,39 @@ class DockerDriver:
                 cgroup.close()
             await self.engine.remove_container(identity)
 
-    async def _sweep_late(self, name: str) -> None:
-        """A creation that wasn't answered may have happened all the same."""
+    async def _sweep_late(self, container: DockerContainer) -> None:
+        """Remove what the engine didn't answer for: it may be there, and may still come to be there."""
+        name = container.id
+        await container.remove()
         await asyncio.sleep(LATE_SWEEP)
         with contextlib.suppress(EngineError):
             await self.engine.remove_container(name)
 
-    # Events -----------------------------------------------------------------------------------------------------
+    # The engine's health ------------------------------------------------------------------------------------------
 
-    async def _listen(self) -> EngineStream:
-        self._events_ended.clear()
-        filters = {"type": ["container"], "event": ["die", "oom"], "label": _filters(self._labels)}
-        return await watch(self.engine.address, json.dumps(filters), self._seen, self._events_ended.set)
+    async def _look(self) -> None:
+        await asyncio.gather(*(container.look() for container in list(self._containers.values())))
 
-    async def _keep_listening(self) -> None:
-        """Hear the engine again after it fell silent, and look at what happened meanwhile."""
-        while True:
-            await self._events_ended.wait()
-            self._silent = "The Docker engine does not answer."
+    async def _try_out(self) -> None:
+        """Make a container of the smallest image and remove it. Raises EngineError."""
+        config = {**self._holder_config(), "Image": await self.images.own(PAUSE), "NetworkDisabled": True}
+
+        def make(client: APIClient) -> None:
+            identity = client.create_container_from_config(config, self._unique("try"))["Id"]
             try:
-                self._events = await self._listen()
-            except EngineError as error:
-                self._silent = str(error)
-                self._events_ended.set()
-                await asyncio.sleep(RECONNECT)
-                continue
-            self._silent = ""
-            await asyncio.gather(*(container.look() for container in list(self._containers.values())))
+                client.start(identity)
+            finally:
+                client.remove_container(identity, force=True)
 
-    async def _keep_asking(self) -> None:
-        """An engine that hangs keeps its connections open: ask it now and then."""
-        while True:
-            await asyncio.sleep(PROBE_EVERY)
-            try:
-                await self.engine.call(lambda client: client.ping(), limit=PROBE_LIMIT)
-            except EngineError as error:
-                self._silent = str(error)
-            else:
-                self._silent = "" if not self._events_ended.is_set() else self._silent
+        await self.engine.call(make, "create")
+
+    async def _refusal(self, error: EngineError, image: str, spec: ContainerSpec) -> ContainerError:
+        """Whose fault a failed creation is: an image that holds no such program is its maker's."""
+        if NO_PROGRAM.search(str(error)):
+            return ImageMissing(f"executable file not found in image {image}") if spec.user_image else CreateFailed(str(error))
+        if _is_engines(error) and await self._watch.is_to_blame(error):
+            return Unavailable(str(error))
+        return CreateFailed(str(error))
 
     def _seen(self, event: dict[str, Any]) -> None:
         identity = event.get("id")
@@ -367,11 +367,8 @@ def _is_moving(image: str) -> bool:
     return "@" not in last and last.partition(":")[2] in ("", "latest")
 
 
-def _refusal(error: EngineError, image: str, spec: ContainerSpec) -> ContainerError:
-    """Whose fault a failed creation is: an image that holds no such program is its maker's."""
-    if spec.user_image and NO_PROGRAM.search(str(error)):
-        return ImageMissing(f"executable file not found in image {image}")
-    return CreateFailed(str(error))
+def _is_engines(error: EngineError) -> bool:
+    return not error.status or error.status >= ENGINE_FAILED
 
 
 async def _undo(making: asyncio.Task[Any]) -> None:

@@ -53,7 +53,7 @@ def container_config(
 def holder_config(options: DockerOptions, labels: dict[str, str]) -> dict[str, Any]:
     """A container that only holds a network."""
     host = {**_host_config(options, HOLDER_MEMORY), **_names_config(options), "PidsLimit": 4, "ReadonlyRootfs": True}
-    return {"Labels": labels, "HostConfig": host}
+    return {"Labels": labels, "HostConfig": host, "StopSignal": "SIGKILL"}  # an engine that ends would wait for it, for nothing
 
 
 def _host_config(options: DockerOptions, memory: int) -> dict[str, Any]:

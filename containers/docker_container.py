@@ -14,6 +14,7 @@ from containers.docker_cgroup import ContainerCgroup, locate
 from containers.docker_engine import Engine, EngineError
 from containers.docker_network import Network, Place
 from containers.docker_stream import EngineStream, attach
+from containers.docker_watch import EngineWatch
 
 READY_STEP = 0.002
 OOM_WAIT = 1.0
@@ -30,7 +31,14 @@ class DockerContainer:
     """A container. `DockerDriver.create` makes, starts and awaits it."""
 
     def __init__(
-        self, name: str, spec: ContainerSpec, engine: Engine, network: Network, output: Output, gone: Callable[[], None]
+        self,
+        name: str,
+        spec: ContainerSpec,
+        engine: Engine,
+        watch: EngineWatch,
+        network: Network,
+        output: Output,
+        gone: Callable[[], None],
     ) -> None:
         self.id = name  # the engine takes names for ids, until it has given one
         self.pid = 0
@@ -38,6 +46,7 @@ class DockerContainer:
         self.stages: dict[str, float] = {}
         self.forget: Callable[[DockerContainer], None] = lambda container: None
         self._engine = engine
+        self._watch = watch
         self._network = network
         self._place: Place | None = None
         self._output = output
@@ -151,6 +160,7 @@ class DockerContainer:
         """POST /init; see the contract."""
         if self._client is None or self._removal is not None:
             return Failure.REFUSED
+        outages = self._watch.outages
         call = asyncio.ensure_future(self._client.post("/init", body, timeout, limit, retry=True))
         end = asyncio.ensure_future(self._died.wait())
         try:
@@ -161,23 +171,28 @@ class DockerContainer:
         finally:
             call.cancel()
             end.cancel()
-        return await self._judge(result)
+        return await self._judge(result, outages)
 
     async def run(self, body: bytes, timeout: float, limit: int) -> Result:
         """POST /run; see the contract."""
         if self._client is None or self._removal is not None:
             return Failure.REFUSED
-        return await self._judge(await self._client.post("/run", body, timeout, limit))
+        outages = self._watch.outages
+        return await self._judge(await self._client.post("/run", body, timeout, limit), outages)
 
-    async def _judge(self, result: Result) -> Result:
+    async def _judge(self, result: Result, outages: int) -> Result:
         """The result, unless a process was killed because of its memory since the call before: that outweighs it.
 
-        A request that reached nobody is told as such: another container may have it.
+        A request that reached nobody is told as such: another container may have it. One that broke while the engine was away was
+        broken by the engine, which stops what runs when it starts again.
         """
         if result is Failure.REFUSED or self._removal is not None:
             return result
         if self._killed():
             return Failure.MEMORY
+        if result is Failure.BROKEN and self._watch.disturbed_since(outages):
+            await self.remove()
+            return Failure.LOST
         if result is Failure.BROKEN and (self._cgroup is None or self._cgroup.oom_kills() is None):
             return Failure.MEMORY if await self._killed_late() else result
         if self._cgroup is None and isinstance(result, Answer) and result.status != 200 and self._ooms:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 KEPT = 2
 """Namespaces that wait for a container, ahead of demand: one for each start that a small machine does at a time."""
+RETRY = 1.0
+"""Seconds between attempts at what an engine that is away can't do."""
 KEPT_AFTER_USE = 8
 """That many may wait when containers went; each holds 0.5 MB, the engine's helper process 5 MB more."""
 
@@ -123,8 +125,8 @@ class Sandboxes:
     async def _make_ahead(self) -> None:
         try:
             self._waiting.append(await self._make())
-        except ContainerError:
-            return  # who needs one makes one, and is told what is wrong
+        except ContainerError:  # who needs one makes one, and is told what is wrong
+            await asyncio.sleep(RETRY)
 
     async def _make(self) -> Sandbox:
         """A new namespace. Raises EngineError; leaves nothing then."""
@@ -135,23 +137,28 @@ class Sandboxes:
 
         def make(client: APIClient) -> Sandbox:
             identity = client.create_container_from_config(config, name)["Id"]
-            try:
-                client.start(identity)
-                pid = client.inspect_container(identity)["State"]["Pid"]
-                self._bridge.keep_apart()
-                return Sandbox(identity, pid, namespace_of(pid))
-            except BaseException:
-                client.remove_container(identity, force=True)
-                raise
+            client.start(identity)
+            pid = client.inspect_container(identity)["State"]["Pid"]
+            self._bridge.keep_apart()
+            return Sandbox(identity, pid, namespace_of(pid))
 
-        return await self._engine.call(make, "create")
+        try:
+            return await self._engine.call(make, "create")
+        except BaseException:
+            self._spawn(self._discard(name))
+            raise
 
     async def _remove(self, sandbox: Sandbox) -> None:
         os.close(sandbox.namespace)
-        try:
-            await self._engine.remove_container(sandbox.id)
-        except ContainerError:
-            return  # the next start finds it by its labels
+        await self._discard(sandbox.id)
+
+    async def _discard(self, identity: str) -> None:
+        """Remove a holder, or what may be there of one, by id or name. An engine that is away is waited for."""
+        while True:
+            try:
+                return await self._engine.remove_container(identity)
+            except ContainerError:
+                await asyncio.sleep(RETRY)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -9,7 +9,17 @@ from typing import Any
 
 from actors.ports import Reply
 from containers import outcome
-from containers.contract import Container, ContainerError, ContainerSpec, Driver, Failure, ImageMissing, KindUnavailable, Result
+from containers.contract import (
+    Container,
+    ContainerError,
+    ContainerSpec,
+    Driver,
+    Failure,
+    ImageMissing,
+    KindUnavailable,
+    Result,
+    Unavailable,
+)
 from containers.note import Note
 from messages.commands import Called, Created, Died, LogChunk, NotCreated, Paused, Removed, Resumed, Start
 
@@ -190,4 +200,4 @@ def _not_created(error: Exception) -> NotCreated:
         return NotCreated(outcome.DEVELOPER_ERROR, str(error), True)
     if isinstance(error, KindUnavailable):
         return NotCreated(outcome.WHISK_ERROR, str(error), True)
-    return NotCreated(outcome.WHISK_ERROR, outcome.NO_RESOURCES, False)
+    return NotCreated(outcome.WHISK_ERROR, outcome.NO_RESOURCES, False, isinstance(error, Unavailable))

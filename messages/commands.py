@@ -149,12 +149,16 @@ class Ready(Command, frozen=True):
 
 
 class StartFailed(Command, frozen=True):
-    """The container could not be created; `permanent` if trying again can't help (kind or image not to be had)."""
+    """The container could not be created; `permanent` if trying again can't help (kind or image not to be had).
+
+    `waits`: none at all can be had just now, so nobody's tries are used up.
+    """
 
     cid: int
     status_code: int
     error: str
     permanent: bool
+    waits: bool = False
 
 
 class Free(Command, frozen=True):
@@ -174,10 +178,14 @@ class Released(Command, frozen=True):
 
 
 class Returned(Command, frozen=True):
-    """A job whose code certainly did not run comes back; its container is lost."""
+    """A job whose code certainly did not run comes back; its container is lost.
+
+    `interrupted`: its code may have run until the platform ended the container, of which no process is left.
+    """
 
     cid: int
     job: Job
+    interrupted: bool = False
 
     @property
     def activation_id(self) -> str:
@@ -208,11 +216,12 @@ class Created(Command, frozen=True):
 
 
 class NotCreated(Command, frozen=True):
-    """The driver failed: status code and text for the record; `permanent` if trying again can't help."""
+    """The driver failed: status code and text for the record; `permanent` and `waits` as for StartFailed."""
 
     status_code: int
     error: str
     permanent: bool
+    waits: bool = False
 
 
 class Called(Command, frozen=True):

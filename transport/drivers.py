@@ -63,4 +63,4 @@ def _docker(settings: Settings, manifest: Manifest, installation: str) -> Docker
         source=settings.image_source,
         images={kind.kind: kind.image for kind in manifest.kinds},
     )
-    return DockerDriver(installation, settings.stream, options, say=log.info, starts=settings.parallel_starts)
+    return DockerDriver(installation, settings.stream, options, say=log.info, warn=log.warning, starts=settings.parallel_starts)

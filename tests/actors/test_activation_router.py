@@ -11,6 +11,7 @@ from thespian.actors import ChildActorExited
 import actors.route as module
 from actors.activation_router import ActivationRouter
 from actors.admission import DRAINING, FULL
+from actors.endings import INTERRUPTED
 from actors.pool import PoolSettings
 from actors.route import ROUTE, Route
 from actors.system import NodeAddress, Restarted
@@ -238,6 +239,31 @@ def test_a_creation_that_fails_ends_who_waits(permanent: bool, tries: int) -> No
         made.deliver(StartFailed(cid, 3, "no engine", permanent))
     (ended,) = made.to(WRITER)
     assert b"no engine" in bytes(ended.finished.result)
+
+
+def test_who_waits_for_a_platform_that_is_away_goes_on_waiting() -> None:
+    """However often a creation fails because none can be had at all, nobody's tries are used up."""
+    made = bench(create_tries=2)
+    made.deliver(invoke())
+    made.journal.settle()
+    for cid in range(1, 6):
+        made.clock.now += 60
+        made.actor._plan()
+        made.deliver(StartFailed(cid, 3, "no engine", False, waits=True))
+    assert made.to(WRITER) == []
+    assert made.actor.routed[ID].tries == 0
+
+
+@pytest.mark.parametrize(("replay", "ends"), [("rerun", False), ("never", True)])
+def test_a_job_that_the_platform_cut_off_runs_again_if_it_may(replay: str, ends: bool) -> None:
+    """Its code had started: a rerun is visible as a second attempt."""
+    made = bench()
+    made.deliver(Resume(message(), 0, 0, False), Fetched(ID, action(replay)), Up(1, "c", {}))
+    made.journal.stages[ID] = Stage.STARTED
+    made.deliver(Lost(1), Returned(1, started(made)[0].job, interrupted=True), Gone(1), Up(2, "c", {}))
+    assert len(started(made)) == (1 if ends else 2)
+    assert [INTERRUPTED.encode() in bytes(each.finished.result) for each in made.to(WRITER)] == [True] * ends
+    assert ends or started(made)[1].job.starts == 1
 
 
 def test_messages_of_containers_that_are_not_ours_are_ignored() -> None:

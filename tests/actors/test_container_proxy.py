@@ -200,6 +200,16 @@ def test_run_ahead_calls_at_once() -> None:
     assert len(made.containers.named("call")) == 1
 
 
+@pytest.mark.parametrize("path", ["/init", "/run"])
+def test_a_run_that_the_platform_cut_off_goes_back_as_interrupted(path: str) -> None:
+    """Its code may have run; nothing has ended."""
+    made = in_state(Container.INITIALIZING)
+    made.deliver(*([called("/init")] if path == "/run" else []), called(path, Failure.LOST))
+    assert [each.interrupted for each in made.to(ROUTER) if isinstance(each, Returned)] == [True]
+    assert made.to(WRITER) == []
+    assert len(made.containers.named("remove")) == 1
+
+
 def test_a_refused_warm_run_goes_back() -> None:
     """Its code did not run: nothing has ended, the container is lost and removed."""
     made = in_state(Container.READY)

@@ -290,8 +290,8 @@ async def test_engine_that_falls_silent(driver: DockerDriver) -> None:
     await counter(driver, seen)
     assert driver.problem() is None
     address, driver.engine.address = driver.engine.address, "unix:///nonexistent/engine"
-    assert driver._events is not None
-    driver._events.close()
+    assert driver._watch._stream is not None
+    driver._watch._stream.close()
     await until(lambda: driver.problem() is not None)
     driver.engine.address = address
     await until(lambda: driver.problem() is None)

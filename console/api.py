@@ -92,7 +92,6 @@ class Api:
         finally:
             connection.close()
 
-
     def ask(self, method: str, path: str, body: object = None, query: dict[str, str] | None = None) -> Reply:
         """An answer with status 2xx. Raises Refused with the node's own text for every other, Unreachable if there is none."""
         reply = self.call(method, path, body, query)

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("console.status_command:status", "What a node is doing, on one screen."),
     "drain": ("console.status_command:drain", "Let a node finish its work and stop."),
     "user": ("console.user_commands:user", "Namespaces and their credentials."),
+    "limits": ("console.limits_commands:limits", "What a namespace may do."),
     "backup": ("console.backup_commands:backup", "Copy the store into a file while the node runs."),
     "restore": ("console.backup_commands:restore", "Bring a backup back into a data directory."),
     "wsk-props": ("console.wsk_props:wsk_props", "Write ~/.wskprops for wsk and the commands here."),

@@ -3,19 +3,56 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import rich_click as click
+
+from console.command import DATA_DIR
 from console.exits import Refused, WrongUsage
 from store.contract import Store
 from store.errors import StoreError
 
 Result = TypeVar("Result")
 
+SQLITE = "sqlite"
 
-def with_store(data_dir: Path, work: Callable[[Store], Awaitable[Result]], *, create: bool = False) -> Result:
-    """What `work` returns, done on the store of a data directory.
+
+@dataclass(frozen=True)
+class Place:
+    """Where the store is: `sqlite` in a data directory, or the URL of a CouchDB."""
+
+    data_dir: Path
+    store: str = SQLITE
+
+
+def place_options(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Adds --data-dir and --store, given to the command as one `place`."""
+
+    @click.option(
+        "--store",
+        default=SQLITE,
+        show_default=True,
+        envvar="REWHISK_STORE",
+        metavar="sqlite|URL",
+        help="The node's store; an URL is best given as REWHISK_STORE, which nobody sees in a list of processes.",
+    )
+    @click.option(
+        "--data-dir", type=DATA_DIR, default="./data", show_default=True, envvar="REWHISK_DATA_DIR",
+        help="Data directory of the node.",
+    )  # fmt: skip
+    @functools.wraps(function)
+    def wrapped(*args: Any, data_dir: Path, store: str, **kwargs: Any) -> Result:
+        return function(*args, place=Place(data_dir, store), **kwargs)
+
+    return wrapped
+
+
+def with_store(place: Place | Path, work: Callable[[Store], Awaitable[Result]], *, create: bool = False) -> Result:
+    """What `work` returns, done on the store at this place; a path is a data directory.
 
     Raises WrongUsage if there is none (unless it may be made), Refused with the store's own text if it fails.
     """
@@ -23,13 +60,15 @@ def with_store(data_dir: Path, work: Callable[[Store], Awaitable[Result]], *, cr
     from store.open import open_store
     from store.sqlite_schema import FILE_NAME
 
-    if not create and not (data_dir / FILE_NAME).is_file():
-        raise WrongUsage(f"{data_dir} holds no store", "a node makes one (`make node`); --data-dir names another place")
+    at = place if isinstance(place, Place) else Place(place)
+    local = at.store == SQLITE
+    if local and not create and not (at.data_dir / FILE_NAME).is_file():
+        raise WrongUsage(f"{at.data_dir} holds no store", "a node makes one (`make node`); --data-dir names another place")
 
     async def run() -> Result:
-        if create:
-            make_private_dir(data_dir)
-        store = await open_store("sqlite", data_dir)
+        if create and local:
+            make_private_dir(at.data_dir)
+        store = await open_store(at.store, at.data_dir)
         try:
             return await work(store)
         finally:
@@ -40,4 +79,4 @@ def with_store(data_dir: Path, work: Callable[[Store], Awaitable[Result]], *, cr
     except StoreError as error:
         raise Refused(str(error) or type(error).__name__) from None
     except OSError as error:
-        raise Refused(f"{data_dir}: {error.strerror or error}") from None
+        raise Refused(f"{at.data_dir}: {error.strerror or error}") from None

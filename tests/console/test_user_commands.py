@@ -83,3 +83,66 @@ def test_limits_documents_are_no_users(cli, data):
     asyncio.run(add())
     assert len(cli("user", "list", "--json", *data).json) == 1
     assert cli("user", "delete", "alice/limits", *data).code == 4
+
+
+def test_a_user_may_have_several_namespaces(cli, data):
+    """Each with credentials of its own; the last one that goes takes the user with it."""
+    first = cli("user", "create", "alice", *data).out
+    second = cli("user", "create", "alice", "-ns", "team", *data).out
+    assert cli("user", "get", "alice", *data).out == first + second
+    assert cli("user", "get", "alice", "--namespace", "team", *data).out == second
+    assert cli("user", "get", "alice", "--namespace", "none", *data).code == 4
+    again = cli("user", "create", "alice", "--namespace", "team", *data)
+    assert (again.code, "already" in again.err) == (4, True)
+    cli("user", "create", "bobby", *data)
+    assert cli("user", "list", "team", *data).out == "alice\talice, team\t\n"
+    assert cli("user", "whois", second.strip(), *data).out == "subject: alice\nnamespace: team\n"
+    assert cli("user", "whois", first.split(":")[0], "--json", *data).json == {
+        "subject": "alice", "namespace": "alice", "blocked": False,
+    }  # fmt: skip
+    assert cli("user", "delete", "alice", "--namespace", "none", *data).code == 4
+    assert cli("user", "delete", "alice", "--namespace", "alice", *data).code == 0
+    assert cli("user", "get", "alice", *data).out == second
+    assert cli("user", "delete", "alice", "--namespace", "team", *data).code == 0
+    assert cli("user", "get", "alice", *data).code == 4
+    assert cli("user", "whois", second.strip(), *data).code == 4
+
+
+def test_credentials_of_somebody_else_are_not_given_twice(cli, data):
+    """A pair selects one namespace; two of them would lock both out."""
+    cli("user", "create", "alice", "--auth", PAIR, *data)
+    again = cli("user", "create", "bobby", "--auth", PAIR, *data)
+    assert (again.code, "belong to a namespace already" in again.err, "kkkk" in again.err) == (4, True, False)
+
+
+def test_several_are_blocked_at_once(cli, data):
+    """And let in again by name."""
+    for name in ("alice", "bobby"):
+        cli("user", "create", name, *data)
+    assert cli("user", "block", "alice", "bobby", *data).code == 0
+    assert [each["blocked"] for each in cli("user", "list", "--json", *data).json] == [True, True]
+    assert cli("user", "unblock", "bobby", *data).out == "ok: bobby is no longer blocked\n"
+    assert cli("user", "whois", cli("user", "get", "alice", *data).out.strip(), *data).err == "alice is blocked\n"
+
+
+def test_two_who_write_at_the_same_time(data):
+    """Each change is made to what the other one wrote."""
+    import asyncio
+
+    from console import subjects
+    from store.memory import MemoryStore
+
+    async def both():
+        store = MemoryStore()
+        changes = [subjects.with_namespace("alice", f"space{n}", f"u{n}", "k") for n in range(10)]
+        await asyncio.gather(*(subjects.amend(store, "alice", change) for change in changes))
+        found = await store.subjects.get("alice")
+        assert found.body.count(b'"uuid"') == 10
+
+    asyncio.run(both())
+
+
+def test_an_unknown_store_is_said_to_be_one(cli, data):
+    """Not a traceback, and nothing is made."""
+    found = cli("user", "list", "--store", "mongodb", *data)
+    assert (found.code, "not known" in found.err) == (4, True)

@@ -36,7 +36,7 @@ lint: $(DEV_STAMP)  ## lint, types and import rules alone
 runtimes: $(RUN_STAMP)  ## make the images of the project's own action runtimes: make runtimes ARGS="--help"
 	@exec $(PY) -m containers.make_images $(ARGS)
 
-services: $(RUN_STAMP)  ## Kafka for a cluster on this machine: make services ARGS="down"
+services: $(RUN_STAMP)  ## Kafka and CouchDB for a cluster on this machine: make services ARGS="down"
 	@exec $(PY) -m services $(ARGS)
 
 crash-full: $(DEV_STAMP)  ## every crash point with every other factor (long)

@@ -29,6 +29,10 @@ def has_broker() -> bool:
     return shutil.which("java") is not None and shutil.which("mvn") is not None
 
 
+def has_npm() -> bool:
+    return has_node() and shutil.which("npm") is not None
+
+
 def has_registry() -> bool:
     return shutil.which("docker-registry") is not None
 
@@ -44,6 +48,7 @@ def has_engine() -> bool:
 
 NEEDS = {
     "nodejs": (has_node, "Node.js (`node` on PATH)", "apt-get install nodejs"),
+    "couchdb": (has_npm, "Node.js and npm", "apt-get install nodejs npm"),
     "kafka": (has_broker, "a Java runtime and Maven", "apt-get install default-jre-headless maven"),
     "docker": (has_engine, "a Docker engine that answers", "apt-get install docker.io, then start dockerd as root"),
     "registry": (has_registry, "an image registry (`docker-registry` on PATH)", "apt-get install docker-registry"),

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from services import couchdb
+from services.couchdb import CouchDb
 from services.errors import ServiceError
 from services.kafka import Kafka, install
 from services.process import Service
@@ -19,13 +21,18 @@ HOME = Path(os.environ.get("REWHISK_SERVICES", ".services"))
 """Where services are installed and, unless another place is named, keep their data."""
 
 KAFKA_PORT = 9092
+COUCHDB_PORT = 5984
 
 
 def _kafka(home: Path) -> Service:
     return Kafka(install(home), home / "data" / "kafka", KAFKA_PORT, tied=False)
 
 
-KNOWN: dict[str, Callable[[Path], Service]] = {"kafka": _kafka}
+def _couchdb(home: Path) -> Service:
+    return CouchDb(couchdb.install(home), home / "data" / "couchdb", COUCHDB_PORT, tied=False)
+
+
+KNOWN: dict[str, Callable[[Path], Service]] = {"kafka": _kafka, "couchdb": _couchdb}
 """Name → installs the service if need be, and gives it. Raises ServiceError."""
 
 

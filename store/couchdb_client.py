@@ -33,10 +33,14 @@ READ_TIMEOUT = 30.0
 """Seconds without a byte of the answer; a view that is being built answers late."""
 
 LOCKED = "temporarily locked"
-NO_DATABASE = "Database does not exist."
+NO_DATABASE = ("Database does not exist.", "no_db_file")
 NO_RIGHTS = ("You are not allowed to access this db.", "You are not a db or server admin.")
 _Query = Mapping[str, object]
 T = TypeVar("T")
+
+
+class DatabaseMissing(StoreUnavailable):
+    """The database is not there: not made yet, or taken away and perhaps brought back."""
 
 
 class CouchSettings(Struct, frozen=True):
@@ -148,17 +152,20 @@ class Client:
     def _error(self, response: requests.Response, path: str) -> StoreError:
         status, (name, reason) = response.status_code, _told(response)
         text = f"{self.settings.url}/{path}: {status} {name} {reason}".rstrip()
-        if reason == NO_DATABASE or LOCKED in reason or status in {408, 429} or status >= 500:
+        if status == 404 and reason in NO_DATABASE:
+            return DatabaseMissing(text)
+        if LOCKED in reason or status in {408, 429} or status >= 500:
             return StoreUnavailable(text)
         if status == 401 or (status == 403 and reason in NO_RIGHTS):
             return StoreFailed(f"{text}: check user, password and rights in --store")
-        if status == 404:
-            return NotFound(text)
-        if status in {409, 412}:
-            return Conflict(text)
-        if status in {400, 403, 413, 415, 417}:
-            return StoreRefused(text)
-        return StoreUnavailable(f"{text}: that is no CouchDB's answer")
+        return _CLASSES.get(status, StoreUnavailable)(text)
+
+
+_CLASSES: dict[int, type[StoreError]] = {
+    404: NotFound, 409: Conflict, 412: Conflict,
+    400: StoreRefused, 403: StoreRefused, 413: StoreRefused, 415: StoreRefused, 417: StoreRefused,
+}  # fmt: skip
+"""What other statuses mean; anything else is no CouchDB's answer, a proxy's perhaps."""
 
 
 class Database:

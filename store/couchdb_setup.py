@@ -6,7 +6,7 @@ import time
 
 import msgspec
 
-from store.couchdb_client import NO_DATABASE, Client, Database
+from store.couchdb_client import Client, Database, DatabaseMissing
 from store.couchdb_views import DATABASES, Design
 from store.errors import Conflict, StoreError, StoreFailed, StoreRefused, StoreUnavailable, StoreUnusable
 
@@ -51,9 +51,7 @@ def _database(client: Client, name: str, designs: dict[str, Design]) -> None:
     database = client.database(name)
     try:
         client.ask("GET", (database.name,))
-    except StoreUnavailable as error:
-        if NO_DATABASE not in str(error):
-            raise
+    except DatabaseMissing:
         _create(client, database, name)
     for design, content in designs.items():
         _design(database, f"_design/{design}", content)

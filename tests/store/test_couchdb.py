@@ -25,15 +25,17 @@ async def opened(url: str) -> CouchStore:
     return await CouchStore.open(parse_url(url, next(_prefixes)))
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[CouchServer]:
+    """One server for all tests that need no faults."""
+    server = CouchServer().start()
+    yield server
+    server.close()
+
+
 @pytest.mark.nodejs
 class OnStrictServer:
-    """One server for all tests that need no faults."""
-
-    @pytest.fixture(scope="module")
-    def shared(self) -> Iterator[CouchServer]:
-        server = CouchServer().start()
-        yield server
-        server.close()
+    """What a real CouchDB was recorded saying."""
 
     @pytest_asyncio.fixture
     async def store(self, shared: CouchServer) -> AsyncIterator[CouchStore]:

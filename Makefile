@@ -10,13 +10,15 @@ RUN_STAMP := $(VENV)/.installed-run-$(shell cksum < requirements.txt | tr ' ' '-
 DEV_STAMP := $(VENV)/.installed-dev-$(shell cat requirements.txt requirements-dev.txt | cksum | tr ' ' '-')
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-input
 
+CLIENTS_STAMP := tests/clients/node_modules/.installed-$(shell cat tests/clients/package-lock.json 2>/dev/null | cksum | tr ' ' '-')
+
 # An environment whose Python was removed or replaced is made anew.
 ifneq ($(shell test -e $(VENV)/.made && ! $(PY) -c pass 2>/dev/null && echo broken),)
 $(shell rm -f $(VENV)/.made $(VENV)/.installed-*)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv node runtimes services test lint types bench crash-full docs clean
+.PHONY: help venv node runtimes services clients test lint types bench crash-full docs clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -38,6 +40,9 @@ runtimes: $(RUN_STAMP)  ## make the images of the project's own action runtimes:
 
 services: $(RUN_STAMP)  ## Kafka and CouchDB for a cluster on this machine: make services ARGS="down"
 	@exec $(PY) -m services $(ARGS)
+
+clients: $(CLIENTS_STAMP)  ## OpenWhisk's npm clients, which tests/clients drives: needs npm
+	@:
 
 crash-full: $(DEV_STAMP)  ## every crash point with every other factor (long)
 	@REWHISK_CRASH_FULL=1 exec $(PY) -m pytest tests/crash $(ARGS)
@@ -79,3 +84,8 @@ $(DEV_STAMP): $(RUN_STAMP)
 	@echo "installing requirements-dev.txt"
 	@$(PIP) -r requirements-dev.txt
 	@rm -f $(VENV)/.installed-dev-*; touch $@
+
+$(CLIENTS_STAMP):
+	@echo "installing the clients of tests/clients/package-lock.json"
+	@cd tests/clients && npm ci --ignore-scripts --prefer-offline --no-audit --no-fund --loglevel=error
+	@touch $@

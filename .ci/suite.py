@@ -1,9 +1,10 @@
 """The whole suite in parts: each part's time and test counts, and at the end everything that failed or was left out.
 
-`python .ci/suite.py [PART…]`, parts: lint types imports tests crash docker. What this machine lacks is named with how to have it
-and its tests are left out; with CI=true leaving out is a failure.
+`python .ci/suite.py [PART…]`, parts: lint types imports tests crash clients docker. What this machine lacks is named with how
+to have it and its tests are left out; with CI=true leaving out is a failure.
 """
 
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 HEAVY = ("tests/crash", "tests/system")
+CLIENTS = "tests/clients"
 COUNTS = re.compile(r"\d+ (?:passed|failed|error|skipped|deselected|xfailed)")
 
 PATIENCE = 30
@@ -46,7 +48,17 @@ def has_engine() -> bool:
     return done.returncode == 0
 
 
+def has_clients() -> bool:
+    wanted = json.loads((ROOT / CLIENTS / "package.json").read_text())["dependencies"]
+    try:
+        found = json.loads((ROOT / CLIENTS / "node_modules/.package-lock.json").read_text())["packages"]
+    except FileNotFoundError:
+        return False
+    return has_node() and all(found.get(f"node_modules/{name}", {}).get("version") == version for name, version in wanted.items())
+
+
 NEEDS = {
+    "clients": (has_clients, "OpenWhisk's npm clients in their locked versions", "make clients, which needs npm"),
     "nodejs": (has_node, "Node.js (`node` on PATH)", "apt-get install nodejs"),
     "couchdb": (has_npm, "Node.js and npm", "apt-get install nodejs npm"),
     "kafka": (has_broker, "a Java runtime and Maven", "apt-get install default-jre-headless maven"),
@@ -83,10 +95,11 @@ def parts(left_out: list[str]) -> dict[str, tuple[str, list[str]]]:
         "lint": ("lint", [str(BIN / "ruff"), "check", "."]),
         "types": ("types", [str(BIN / "mypy")]),
         "imports": ("import rules", [str(BIN / "lint-imports"), "--no-cache"]),
-        "tests": ("unit, contract, simulation", pytest("tests", *(f"--ignore={place}" for place in HEAVY), *chosen)),
+        "tests": ("unit, contract, simulation", pytest("tests", *(f"--ignore={place}" for place in (*HEAVY, CLIENTS)), *chosen)),
     }
     if heavy:
         found["crash"] = ("crash, system", pytest(*heavy, *chosen))
+    found["clients"] = ("real clients", pytest(CLIENTS, *chosen))
     if "docker" not in left_out:
         found["docker"] = ("Docker", pytest("tests", "-m", apart))
     return found

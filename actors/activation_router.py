@@ -61,6 +61,8 @@ FROM_PROXIES = (Up, Ready, StartFailed, Free, Returned, Lost, Gone)
 class ActivationRouter(NodeActor):
     """One per node."""
 
+    services: Services
+
     def __init__(self, services: Services, pool: PoolSettings) -> None:
         super().__init__(services)
         self.pool = Pool(pool, services.last_cid)
@@ -100,7 +102,7 @@ class ActivationRouter(NodeActor):
             return
         without_key = msgspec.structs.replace(message.message, user=msgspec.structs.replace(message.message.user, authkey={}))
         body = encode(without_key)
-        refused = refusal(self.services, len(body))
+        refused = refusal(self.services, len(body), owed=message.owed)
         if refused is not None:
             self.services.answers.refused(activation_id, *refused)
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.base import Services
+from actors.base import Services, StreamServices
 from messages.commands import Job
 
 DRAINING = "The node is draining: it accepts no new work."
@@ -11,10 +11,10 @@ STALLED = "The node's store does not answer: nothing can be accepted."
 UNSTORABLE = "The invocation can't be stored: {error}"
 
 
-def refusal(services: Services, size: int) -> tuple[str, int] | None:
-    """The reason and the status, or None. `size`: bytes of the message."""
+def refusal(services: StreamServices, size: int, *, owed: bool = False) -> tuple[str, int] | None:
+    """The reason and the status, or None. `size`: bytes of the message; `owed`: part of something accepted before."""
     rules = services.rules
-    if services.draining:
+    if services.draining and not owed:
         return DRAINING, 503
     if len(services.journal.live) >= rules.live_bound:
         return FULL, 503

@@ -17,6 +17,7 @@ from thespian.actors import Actor, ActorAddress, ActorExitRequest
 
 from actors.ports import ActionPort, AnswerPort, Clock, ContainerPort, Instrument, JournalPort, RecordPort
 from messages.errors import IllegalTransition
+from messages.wire import ActivationMessage
 
 
 @dataclass(slots=True)
@@ -66,31 +67,41 @@ class Directory:
     reader: ActorAddress | None = None
 
 
-@dataclass(slots=True)
-class Services:
-    """All that an actor gets from outside."""
+@dataclass(slots=True, kw_only=True)
+class StreamServices:
+    """What the actors of any stream get from outside."""
 
     clock: Clock
     journal: JournalPort
-    containers: ContainerPort
     records: RecordPort
-    actions: ActionPort
     answers: AnswerPort
     tell: Callable[[ActorAddress, object], None]
     instrument: Instrument
     rules: Rules
     unfit: Callable[[], str | None] = lambda: None
     """Why the node may take no new work (a disk that is almost full), or None."""
-    run_ahead_from: float = 0.0
-    """Monotonic seconds before which every `started` is a barrier: the minute after an unclean start."""
+    settled: Callable[[int, str], None] = lambda cid, activation_id: None
+    """The end of a run in container `cid` is journaled."""
+    held: Callable[[ActivationMessage], bool] = lambda message: False
+    """Whether who waits for an activation journals by itself that it was answered."""
     directory: Directory = field(default_factory=Directory)
     board: dict[str, Progress] = field(default_factory=dict)
     ended: dict[str, float] = field(default_factory=dict)
     """Activations that ended here not long ago, to know a duplicate by, and when (monotonic seconds)."""
-    orphans: set[int] = field(default_factory=set)
-    """Containers whose proxies failed, until they are gone."""
     draining: bool = False
     """Nothing more is accepted."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Services(StreamServices):
+    """What the actors of an invoker's stream get beside that."""
+
+    containers: ContainerPort
+    actions: ActionPort
+    run_ahead_from: float = 0.0
+    """Monotonic seconds before which every `started` is a barrier: the minute after an unclean start."""
+    orphans: set[int] = field(default_factory=set)
+    """Containers whose proxies failed, until they are gone."""
     last_cid: int = 0
     """Highest container number given out in this process."""
     pool_view: Callable[[], dict[str, object]] = dict
@@ -103,7 +114,9 @@ class NodeActor(Actor):  # type: ignore[misc]
     supervision: ClassVar[str] = "restart"
     HANDLERS: ClassVar[dict[type, Callable[..., None]]] = {}
 
-    def __init__(self, services: Services) -> None:
+    services: StreamServices
+
+    def __init__(self, services: StreamServices) -> None:
         super().__init__()
         self.services = services
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import ClassVar
 
+from msgspec import UNSET
 from thespian.actors import ActorExitRequest, WakeupMessage
 
 from actors import endings
@@ -63,6 +64,7 @@ class ContainerProxy(NodeActor):
     """One container."""
 
     supervision = "stop"
+    services: Services
 
     def __init__(self, services: Services, cid: int) -> None:
         super().__init__(services)
@@ -228,7 +230,7 @@ class ContainerProxy(NodeActor):
             limits=action.limits,
             timeout=run.timed_out,
             wait_time=max(0, run.start - job.message.start),
-            **({} if run.init_ms is None else {"init_time": round(run.init_ms)}),
+            init_time=UNSET if run.init_ms is None else round(run.init_ms),
             attempts=job.starts + 1,
         )
 

@@ -11,10 +11,13 @@ from typing import Any, Protocol
 
 from msgspec import Raw
 
+from messages.action import Executable
 from messages.commands import Start
-from messages.events import AnyEvent, Finished
+from messages.composing import Component, NoComponent
+from messages.composition import Plan
+from messages.events import AnyEvent, ChildAssigned, Finished
 from messages.lifecycle import Stage
-from messages.wire import ActivationMessage, ActivationRecord
+from messages.wire import ActivationMessage, ActivationRecord, Identity
 
 Reply = Callable[[Any], None]
 
@@ -43,6 +46,7 @@ class Live(Protocol):
     """A live activation as the journal tells it: `counted` attempts, `starts` in all, `finished` once it has ended."""
 
     message: Raw
+    accepted_at: int
     stage: Stage
     starts: int
     counted: int
@@ -50,6 +54,9 @@ class Live(Protocol):
     alone: bool
     replay: str
     finished: Finished | None
+    plan: Raw | None
+    children: list[str]
+    assigned: dict[str, ChildAssigned]
 
 
 class JournalPort(Protocol):
@@ -109,6 +116,44 @@ class ActionPort(Protocol):
 
     def fetch(self, message: ActivationMessage, reply: Reply) -> None:
         """Fetched: the runnable action that a message names, and its caller's key, which the journal never has."""
+
+
+class ComponentPort(Protocol):
+    """The entities, seen from a composer."""
+
+    @property
+    def most(self) -> int:
+        """Actions that a composition may call: upstream's sequence length."""
+
+    def resolve(
+        self, user: Identity, name: str, content: Raw, reply: Callable[[Component | NoComponent], None], *, rule: bool
+    ) -> None:
+        """The action `name` as this user may call it, and its arguments with `content` merged over. `rule`: a rule calls it."""
+
+
+class ChildPort(Protocol):
+    """Whoever runs the children of compositions. Answers are commands of `messages.composing`."""
+
+    def choose(self, message: ActivationMessage, action: Executable | None) -> str | None:
+        """The node that shall run it, None if there is none now."""
+
+    def send(
+        self,
+        parent: str,
+        node: str,
+        message: ActivationMessage,
+        action: Executable | None,
+        plan: Plan | None,
+        reply: Reply,
+        *,
+        look: bool,
+        wait: bool,
+    ) -> None:
+        """Have it run, once however often it is sent; `plan` if it is a composition itself.
+
+        `look`: among the records first, it may have been sent before. `wait`: ChildEnded with its record, else ChildAccepted;
+        ChildRefused if it was certainly not accepted.
+        """
 
 
 class AnswerPort(Protocol):

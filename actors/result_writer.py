@@ -9,16 +9,15 @@ from __future__ import annotations
 from enum import Enum
 from typing import ClassVar
 
-import msgspec
 from msgspec import UNSET
 
 from actors import endings
-from actors.base import NodeActor, Services, step
+from actors.base import NodeActor, StreamServices, step
 from actors.system import Restarted
 from messages.commands import Completed, Ended, FinishedDurable, Logs, LookedUp, RecordWritten, Redo, Repeated
 from messages.events import Acked, Finished, Recorded
 from messages.lifecycle import Stage
-from messages.record import record_of, storable
+from messages.record import answered, record_of, storable
 from messages.wire import ActivationMessage, ActivationRecord, decode_message
 
 
@@ -56,7 +55,7 @@ class Ending:
 class ResultWriter(NodeActor):
     """One per node."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: StreamServices) -> None:
         super().__init__(services)
         self.endings: dict[str, Ending] = {}
 
@@ -75,7 +74,7 @@ class ResultWriter(NodeActor):
     def on_redo(self, message: Redo) -> None:
         """It had finished in an earlier process: only what is missing is done again."""
         if message.recorded:
-            self._ack(message.finished.id)
+            self._ack(message.message)
             return
         limits = message.finished.limits
         logs = endings.logs_lost(self.services.clock.wall_ms()) if limits is not UNSET and limits.logs else []
@@ -97,10 +96,10 @@ class ResultWriter(NodeActor):
         activation_id = ending.finished.id
         record = self._record(ending, ending.logs or [])
         if ending.cid >= 0:
-            self.services.containers.settled(ending.cid, activation_id)
+            self.services.settled(ending.cid, activation_id)
         if not ending.acked:
-            self.services.answers.finished(activation_id, msgspec.structs.replace(record, logs=[]))
-            self._ack(activation_id)
+            self.services.answers.finished(activation_id, answered(record))
+            self._ack(ending.message)
         self._remember(activation_id)
         self.send(self.services.directory.router, Completed(activation_id))
         self.services.instrument("finished", {"finished": ending.finished, "message": ending.message})
@@ -113,8 +112,9 @@ class ResultWriter(NodeActor):
         while next(iter(ended.values())) < now - self.services.rules.remember:
             del ended[next(iter(ended))]
 
-    def _ack(self, activation_id: str) -> None:
-        self.services.journal.append(Acked(activation_id, self.services.clock.wall_ms()), lazy=True)
+    def _ack(self, message: ActivationMessage) -> None:
+        if not self.services.held(message):
+            self.services.journal.append(Acked(message.activation_id, self.services.clock.wall_ms()), lazy=True)
 
     def on_logs(self, message: Logs) -> None:
         """The log lines of a run: with `finished` durable they complete the record."""
@@ -131,7 +131,7 @@ class ResultWriter(NodeActor):
         ending = self.endings.get(activation_id)
         if ending is not None:
             if ending.state is not End.JOURNALING:
-                self.services.answers.finished(activation_id, self._record(ending, []))
+                self.services.answers.finished(activation_id, answered(self._record(ending, [])))
             return
 
         def found(record: ActivationRecord | None) -> None:
@@ -142,7 +142,7 @@ class ResultWriter(NodeActor):
     def on_looked_up(self, message: LookedUp) -> None:
         """The stored record answers, without its logs as any answer."""
         if message.record is not None:
-            self.services.answers.finished(message.activation_id, msgspec.structs.replace(message.record, logs=[]))
+            self.services.answers.finished(message.activation_id, answered(message.record))
 
     def _record(self, ending: Ending, logs: list[str]) -> ActivationRecord:
         return record_of(ending.message, ending.finished, logs)

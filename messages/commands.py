@@ -22,12 +22,16 @@ class Command(Struct, frozen=True):
 
 
 class Invoke(Command, frozen=True):
-    """New work from a transport, not yet accepted. `action` if the sender had read it already."""
+    """New work from a transport, not yet accepted. `action` if the sender had read it already.
+
+    `owed`: part of a composition that was accepted, so that a draining node takes it too.
+    """
 
     message: ActivationMessage
     action: Executable | None = None
     topic: str | UnsetType = UNSET
     offset: int | UnsetType = UNSET
+    owed: bool = False
 
     @property
     def activation_id(self) -> str:

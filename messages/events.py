@@ -13,6 +13,7 @@ from typing import ClassVar
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from messages.composition import Tally, Whole
 from messages.errors import UnknownEvent
 from messages.wire import Limits
 
@@ -29,13 +30,35 @@ class Event(Struct, frozen=True, tag_field="e"):
 
 
 class Accepted(Event, frozen=True, tag="accepted"):
-    """An activation is this node's to finish. `message` is the ActivationMessage's bytes without the caller's key."""
+    """An activation is this node's to finish. `message` is the ActivationMessage's bytes without the caller's key.
+
+    A composition has a `plan` (`messages.composition`) beside it.
+    """
 
     id: str
     message: Raw
     at: int
     topic: str | UnsetType = UNSET
     offset: int | UnsetType = UNSET
+    plan: Raw | UnsetType = UNSET
+    v: int = 1
+
+
+class ChildAssigned(Event, frozen=True, tag="child_assigned"):
+    """A composition is about to hand the activation `child` to `node`, and to no other; again with the same bytes if need be.
+
+    `message` is the child's ActivationMessage without a key, `plan` its plan if it is a composition itself; `call` numbers the
+    call within its step, `tally` is how far the composition has come with it.
+    """
+
+    id: str
+    child: str
+    node: str
+    message: Raw
+    tally: Tally
+    at: int
+    call: int = 0
+    plan: Raw | UnsetType = UNSET
     v: int = 1
 
 
@@ -68,6 +91,7 @@ class Finished(Event, frozen=True, tag="finished"):
     wait_time: int | UnsetType = UNSET
     init_time: int | UnsetType = UNSET
     attempts: int = 1
+    whole: Whole | UnsetType = UNSET
     v: int = 1
 
 
@@ -121,12 +145,12 @@ class Snapshot(Event, frozen=True, tag="snapshot"):
     v: int = 1
 
 
-ActivationEvent = Accepted | Started | Finished | Recorded | Acked
-AnyEvent = Accepted | Started | Finished | Recorded | Acked | Claimed | Snapshot
+ActivationEvent = Accepted | ChildAssigned | Started | Finished | Recorded | Acked
+AnyEvent = Accepted | ChildAssigned | Started | Finished | Recorded | Acked | Claimed | Snapshot
 
 KINDS: dict[str, type[AnyEvent]] = {
-    "accepted": Accepted, "started": Started, "finished": Finished, "recorded": Recorded, "acked": Acked,
-    "claim": Claimed, "snapshot": Snapshot,
+    "accepted": Accepted, "child_assigned": ChildAssigned, "started": Started, "finished": Finished, "recorded": Recorded,
+    "acked": Acked, "claim": Claimed, "snapshot": Snapshot,
 }  # fmt: skip
 
 _decode = msgspec.json.Decoder(list[AnyEvent]).decode

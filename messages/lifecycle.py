@@ -2,7 +2,7 @@
 and the docs page are made.
 
 Facts come in order of the journal. `started` may come again after a crash: a rerun is a new attempt. `recorded` and
-`acked` come in either order; an activation is live until both are there.
+`acked` come in either order; an activation is live until both are there. A composition has no start: it hands children out.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ class Stage(Enum):
     UNKNOWN = "unknown"
     ACCEPTED = "accepted"
     STARTED = "started"
+    COMPOSING = "composing"
     FINISHED = "finished"
     RECORDED = "recorded"
     ACKED = "acked"
@@ -26,8 +27,9 @@ class Stage(Enum):
 
 TRANSITIONS: dict[Stage, dict[str, Stage]] = {
     Stage.UNKNOWN: {"accepted": Stage.ACCEPTED},
-    Stage.ACCEPTED: {"started": Stage.STARTED, "finished": Stage.FINISHED},
+    Stage.ACCEPTED: {"started": Stage.STARTED, "child_assigned": Stage.COMPOSING, "finished": Stage.FINISHED},
     Stage.STARTED: {"started": Stage.STARTED, "finished": Stage.FINISHED},
+    Stage.COMPOSING: {"child_assigned": Stage.COMPOSING, "finished": Stage.FINISHED},
     Stage.FINISHED: {"recorded": Stage.RECORDED, "acked": Stage.ACKED},
     Stage.RECORDED: {"acked": Stage.DONE},
     Stage.ACKED: {"recorded": Stage.DONE},

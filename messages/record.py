@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
+from messages.composition import Whole
 from messages.events import Finished, to_ascii
 from messages.wire import ActivationMessage, ActivationRecord, KeyValue, Response
 
@@ -27,7 +28,25 @@ _WORST_ESCAPE = 6  # bytes of JSON that one byte of text can become: \u0001
 
 
 def record_of(message: ActivationMessage, finished: Finished, logs: list[str]) -> ActivationRecord:
-    """The one record of an activation; `logs` as LogDemux gives them."""
+    """The one record of an activation; `logs` as LogDemux gives them. A composition's are in `finished`."""
+    whole = finished.whole
+    if not isinstance(whole, UnsetType):
+        return _composed(_record(message, finished, whole.logs), whole, finished)
+    return _record(message, finished, logs)
+
+
+def _composed(record: ActivationRecord, whole: Whole, finished: Finished) -> ActivationRecord:
+    """A trigger's record has neither end nor annotations, a sequence's lasts as long as its parts (4.5 to 4.7)."""
+    if whole.form == "trigger":
+        return structs.replace(record, end=0, duration=UNSET, annotations=[])
+    pairs = record.annotations
+    top = KeyValue("topmost", record.cause is UNSET)
+    if whole.form == "conductor":
+        pairs = [*pairs, KeyValue("conductor", True)]
+    return structs.replace(record, duration=whole.duration, annotations=[top, *pairs])
+
+
+def _record(message: ActivationMessage, finished: Finished, logs: list[str]) -> ActivationRecord:
     return ActivationRecord(
         namespace=message.user.namespace.name,
         name=message.action.name,
@@ -63,6 +82,12 @@ def _annotations(message: ActivationMessage, finished: Finished) -> list[KeyValu
     if finished.attempts > 1:
         found.append(KeyValue("attempts", finished.attempts))
     return found
+
+
+def answered(record: ActivationRecord) -> ActivationRecord:
+    """The record as who waits for it gets it: without the lines that the code wrote; a sequence keeps its children's ids."""
+    composed = any(pair.key == "kind" and pair.value == "sequence" for pair in record.annotations)
+    return record if composed else structs.replace(record, logs=[])
 
 
 def fallback(activation_id: str, at: int, status_code: int, error: str, attempts: int = 1) -> Finished:

@@ -14,6 +14,7 @@ from messages.events import (
     Accepted,
     Acked,
     AnyEvent,
+    ChildAssigned,
     Claimed,
     Finished,
     LiveEntry,
@@ -31,7 +32,8 @@ class LiveActivation(Struct):
     (one may place it again, whose code had not run); of its last `started` are `attempt`, `container`, `replay` and `alone`.
     `counted` are the attempts that the contract counts: their process died without drain, which the claim after them
     tells; `running`: started, no claim since; `died_alone`: the last one counted had the node for itself. `docs` are the
-    numbers of the documents that hold its events.
+    numbers of the documents that hold its events. A composition has its `plan`, the ids of its `children` in order of their
+    assignment, and the calls of its newest step (`assigned`, by child id).
     """
 
     id: str
@@ -50,6 +52,9 @@ class LiveActivation(Struct):
     alone: bool = False
     finished: Finished | None = None
     docs: list[int] = []
+    plan: Raw | None = None
+    children: list[str] = []
+    assigned: dict[str, ChildAssigned] = {}
 
 
 class Fold:
@@ -92,6 +97,8 @@ class Fold:
 
     def _accept(self, event: Accepted) -> LiveActivation:
         live = LiveActivation(event.id, event.message, event.at)
+        if event.plan is not UNSET:
+            live.plan = event.plan
         if event.topic is not UNSET and event.offset is not UNSET:
             live.topic, live.offset = event.topic, event.offset
             self.next_offsets[event.topic] = max(self.next_offsets.get(event.topic, 0), event.offset + 1)
@@ -141,8 +148,10 @@ def named(snapshot: Snapshot) -> dict[int, set[str]]:
     return dict(sorted(found.items()))
 
 
-def _step(live: LiveActivation, event: Started | Finished | Recorded | Acked) -> None:
-    if isinstance(event, Started):
+def _step(live: LiveActivation, event: ChildAssigned | Started | Finished | Recorded | Acked) -> None:
+    if isinstance(event, ChildAssigned):
+        _assign(live, event)
+    elif isinstance(event, Started):
         live.attempt, live.container, live.replay, live.alone = event.attempt, event.container, event.replay, event.alone
         # A start that only the note knew is in the attempt's number.
         live.starts = max(live.starts + (not live.running), event.attempt)
@@ -151,3 +160,12 @@ def _step(live: LiveActivation, event: Started | Finished | Recorded | Acked) ->
     elif isinstance(event, Finished):
         live.finished = event
         live.running = False
+
+
+def _assign(live: LiveActivation, event: ChildAssigned) -> None:
+    """Earlier steps are over: their arguments, which may be large, are needed no more."""
+    if event.child not in live.assigned:
+        live.children.append(event.child)
+    if live.assigned and next(iter(live.assigned.values())).tally.steps != event.tally.steps:
+        live.assigned.clear()
+    live.assigned[event.child] = event

@@ -8,7 +8,7 @@ from hashlib import sha256
 import msgspec
 from msgspec import Struct
 
-from messages.events import Accepted, AnyEvent, Finished, decode_events, encode_events
+from messages.events import Accepted, AnyEvent, ChildAssigned, Finished, decode_events, encode_events
 from store.contract import JournalDocument
 from store.errors import JournalDamaged, StoreRefused
 
@@ -41,7 +41,7 @@ def encode_event(event: AnyEvent) -> bytes:
     Raises StoreRefused if a raw part of it is not JSON: journaled, it would make its document unreadable.
     """
     text = encode_events([event])[1:-1]
-    if not isinstance(event, Accepted | Finished):
+    if not isinstance(event, Accepted | ChildAssigned | Finished):
         return text
     try:
         _check_json(b"[" * SPARE_DEPTH + text + b"]" * SPARE_DEPTH)

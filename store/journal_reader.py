@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from msgspec import UNSET
+from msgspec import UNSET, Raw, UnsetType
 from msgspec.structs import replace
 
 from messages.errors import IllegalTransition
-from messages.events import Accepted, AnyEvent, Claimed, Finished, Snapshot
+from messages.events import Accepted, AnyEvent, ChildAssigned, Claimed, Finished, Snapshot
 from store.contract import DocumentLog, JournalDocument
 from store.errors import JournalDamaged
 from store.fold import Fold, named
@@ -146,7 +146,14 @@ def _without_outer_claims(found: list[tuple[int, int, AnyEvent]]) -> list[tuple[
 def _own(event: AnyEvent) -> AnyEvent:
     """The event without a hold on the text of the whole document, which decoded `Raw` values keep."""
     if isinstance(event, Accepted):
-        return replace(event, message=event.message.copy())
+        return replace(event, message=event.message.copy(), plan=_copied(event.plan))
+    if isinstance(event, ChildAssigned):
+        tally = replace(event.tally, state=_copied(event.tally.state))
+        return replace(event, message=event.message.copy(), plan=_copied(event.plan), tally=tally)
     if isinstance(event, Finished) and event.result is not UNSET:
         return replace(event, result=event.result.copy())
     return event
+
+
+def _copied(raw: Raw | UnsetType) -> Raw | UnsetType:
+    return raw if isinstance(raw, UnsetType) else raw.copy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from messages.action import Executable
+from messages.composition import Plan
 from messages.wire import ActivationMessage, ActivationRecord
 
 
@@ -31,8 +32,16 @@ class Invocation(Protocol):
 class Invoker(Protocol):
     """Accepts activations and brings each to its one record."""
 
-    async def invoke(self, message: ActivationMessage, action: Executable | None = None) -> Invocation:
+    def choose(self, message: ActivationMessage, action: Executable | None) -> str:
+        """The node (its stream's name) that shall run it: a composition journals it before it sends. Raises Refused: none now."""
+
+    async def invoke(
+        self, message: ActivationMessage, action: Executable | None = None, node: str | None = None
+    ) -> Invocation:
         """Return once accepted. `action` spares the invoker reading it. Raises Refused before anything is journaled.
+
+        `node`: part of a composition, for the node that was chosen and no other. It may be a repetition: an id that is live
+        there is joined, one that has ended is answered by its record; it never runs twice.
 
         Raises ConnectionAbortedError if the node stops while the answer to that is unknown: the caller must then
         close the connection without an answer.
@@ -46,3 +55,13 @@ class Invoker(Protocol):
 
     def ready(self) -> str | None:
         """None when the API may answer, else the reason for a 503."""
+
+
+class Compositions(Protocol):
+    """Accepts sequences, conductors and fired triggers, and brings each to its one record."""
+
+    async def compose(self, message: ActivationMessage, plan: Plan, *, owed: bool = False) -> Invocation:
+        """Return once accepted; raises as `Invoker.invoke`. `owed`: part of a composition that was accepted before."""
+
+    def pending(self, namespace: str, activation_id: str) -> dict[str, object] | None:
+        """As `Invoker.pending`."""

@@ -78,6 +78,7 @@ class Core:
             instrument=self._instrument,
             rules=self._rules,
             unfit=self._unfit,
+            settled=containers.settled,
             run_ahead_from=run_ahead_from,
         )
         directory = services.directory

@@ -135,17 +135,25 @@ class LocalInvoker:
         pending: Callable[[str, str], dict[str, object] | None],
         unready: Callable[[], str | None],
         unfinished: Callable[[str], Iterable[str]],
+        node: str = "invoker0",
     ) -> None:
         self._answers = answers
         self._hand_in = hand_in
         self._pending = pending
         self._unready = unready
         self._unfinished = unfinished
+        self._node = node
         self._entering: dict[str, str] = {}
 
-    async def invoke(self, message: ActivationMessage, action: Executable | None = None) -> LocalInvocation:
-        """Invoker.invoke."""
-        command = Invoke(message, action)
+    def choose(self, message: ActivationMessage, action: Executable | None) -> str:
+        """Invoker.choose: there is one."""
+        return self._node
+
+    async def invoke(
+        self, message: ActivationMessage, action: Executable | None = None, node: str | None = None
+    ) -> LocalInvocation:
+        """Invoker.invoke. Whichever node is named, it is this one: its stream is opened here."""
+        command = Invoke(message, action, owed=node is not None)
         self._entering[message.activation_id] = message.user.namespace.name
         try:
             return await self._answers.accept(message.activation_id, lambda: self._hand_in(command))

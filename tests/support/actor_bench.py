@@ -124,6 +124,7 @@ class Bench:
             tell=self._told,
             instrument=lambda name, facts: self.failing.append(name),
             rules=Rules(**rules),
+            settled=self.containers.settled,
             directory=Directory(ROUTER, WRITER, READER),
         )
         self.actor = make(self.services)

@@ -19,7 +19,7 @@ from actors.admission import UNSTORABLE, may_run_ahead, refusal
 from actors.base import NodeActor, Progress, Services
 from actors.container_proxy import ContainerProxy
 from actors.pool import Assign, Create, Pool, PoolSettings, Waiting
-from actors.route import UNENDED, Route, Routed
+from actors.route import Route, Routed
 from actors.system import Restarted
 from containers import outcome
 from messages.commands import (
@@ -51,7 +51,7 @@ from messages.commands import (
     Up,
 )  # fmt: skip
 from messages.events import Accepted
-from messages.lifecycle import Stage
+from messages.lifecycle import UNENDED, Stage
 from messages.wire import encode
 from store.errors import StoreRefused
 

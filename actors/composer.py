@@ -18,7 +18,7 @@ from actors import composing, endings, steps
 from actors.admission import UNSTORABLE, refusal
 from actors.base import NodeActor, StreamServices
 from actors.base import Progress as Shown
-from actors.composing import UNENDED, Call, Calling, Composition, Progress
+from actors.composing import Call, Calling, Composition, Progress
 from actors.ports import ChildPort, ComponentPort
 from actors.system import Restarted
 from messages.commands import AcceptedDurable, Completed, Drain, Ended, NotAccepted, Repeated
@@ -35,7 +35,7 @@ from messages.composing import (
 )
 from messages.composition import ConductorPlan, Plan, SequencePlan, Spent, TriggerPlan, child_id, decode_plan, encode_plan
 from messages.events import Accepted, Acked, ChildAssigned
-from messages.lifecycle import Stage
+from messages.lifecycle import UNENDED, Stage
 from messages.wire import EMPTY_OBJECT, ActivationMessage, Response, decode_message, encode
 from store.errors import StoreRefused
 
@@ -423,5 +423,5 @@ def _plan(form: str, found: Component, most: int, spent: Spent, depth: int) -> P
     if form == "sequence":
         return SequencePlan(list(found.components), most, found.limits, spent, depth)
     if form == "conductor":
-        return ConductorPlan(found.action.fqn, most, found.limits, spent, depth)
+        return ConductorPlan(found.action.called, most, found.limits, spent, depth)
     return None

@@ -11,11 +11,7 @@ from actors.base import step
 from messages.action import Executable
 from messages.composition import Plan, Rule, Tally, TriggerPlan, Whole
 from messages.events import ChildAssigned, Finished
-from messages.lifecycle import Stage
 from messages.wire import ActivationMessage, Identity, Limits, Response
-
-UNENDED = (Stage.ACCEPTED, Stage.COMPOSING)
-"""Stages of a composition whose end nobody has journaled."""
 
 SERVER_ERROR = "There was an internal server error."
 INACTIVE = "Rule '{rule}' is inactive, action '{action}' was not activated."

@@ -16,7 +16,7 @@ from actors.base import NodeActor, StreamServices, step
 from actors.system import Restarted
 from messages.commands import Completed, Ended, FinishedDurable, Logs, LookedUp, RecordWritten, Redo, Repeated
 from messages.events import Acked, Finished, Recorded
-from messages.lifecycle import Stage
+from messages.lifecycle import UNENDED, Stage
 from messages.record import answered, record_of, storable
 from messages.wire import ActivationMessage, ActivationRecord, decode_message
 
@@ -64,7 +64,7 @@ class ResultWriter(NodeActor):
 
     def on_ended(self, message: Ended) -> None:
         """Journal it first. A second end of the same activation is a bug somewhere: the first one counts."""
-        if self.services.journal.stage(message.finished.id) not in (Stage.ACCEPTED, Stage.STARTED):
+        if self.services.journal.stage(message.finished.id) not in UNENDED:
             self.services.instrument("ended twice", {"activation_id": message.finished.id})
             return
         finished = storable(message.finished)
@@ -170,7 +170,7 @@ class ResultWriter(NodeActor):
         for activation_id in list(self.services.journal.live):
             self._redo_live(activation_id)
         ended = message.message
-        if isinstance(ended, Ended) and self.services.journal.stage(ended.finished.id) in (Stage.ACCEPTED, Stage.STARTED):
+        if isinstance(ended, Ended) and self.services.journal.stage(ended.finished.id) in UNENDED:
             now = self.services.clock.wall_ms()
             error = endings.failed(ended.message, None, 3, endings.NOT_RUN, now, ended.finished.attempts)
             self.on_ended(Ended(ended.message, error, [], ended.cid))

@@ -6,11 +6,7 @@ from enum import Enum
 
 from actors.base import step
 from messages.action import Executable
-from messages.lifecycle import Stage
 from messages.wire import ActivationMessage
-
-UNENDED = (Stage.ACCEPTED, Stage.STARTED)
-"""Stages of an activation whose end nobody has journaled."""
 
 
 class Route(Enum):

@@ -40,10 +40,15 @@ async def get(api: Api, request: Request) -> Reply:
     record = await api.deps.activations.get(request.namespace, activation_id)
     if record is not None:
         return Reply(200, api_form(record))
-    state = api.deps.invoker.pending(request.namespace, activation_id) if pending else None
+    state = _pending(api, request.namespace, activation_id) if pending else None
     if state is None:
         raise errors.missing()
     return Reply(200, _encode({"activationId": activation_id, **state}))
+
+
+def _pending(api: Api, namespace: str, activation_id: str) -> dict[str, object] | None:
+    found = api.deps.compositions.pending(namespace, activation_id)
+    return api.deps.invoker.pending(namespace, activation_id) if found is None else found
 
 
 async def part(api: Api, request: Request) -> Reply:

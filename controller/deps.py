@@ -9,7 +9,7 @@ from config.limits import SystemLimits
 from config.manifest import Manifest
 from messages.wire import ControllerId
 from store.contract import ActivationStore, EntityStore, SubjectStore
-from transport.contract import Invoker
+from transport.contract import Compositions, Invoker
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class ApiDeps:
     activations: ActivationStore
     subjects: SubjectStore
     invoker: Invoker
+    compositions: Compositions
     manifest: Manifest
     wall_ms: Callable[[], int]
     monotonic: Callable[[], float]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 import msgspec
 from msgspec import Raw, UnsetType
@@ -10,7 +11,7 @@ from msgspec import Raw, UnsetType
 from controller import access, errors
 from controller.context import Api
 from controller.http import ClientGone, Reply, Request
-from controller.targets import Target
+from controller.targets import Target, plan_of
 from messages.record import api_form
 from messages.wire import EMPTY_OBJECT, ActivationMessage, ActivationRecord, Identity
 from transport.contract import Invocation, Refused
@@ -58,7 +59,10 @@ def content(target: Target, body: bytes, arguments: bool) -> Raw:
 
 
 async def start(api: Api, request: Request, user: Identity, target: Target, arguments: Raw, blocking: bool) -> Invocation:
-    """Hand the work in, on behalf of `user`, who need not be the caller. Raises ApiError 413, 429, 503; ClientGone."""
+    """Hand the work in, on behalf of `user`, who need not be the caller. Raises ApiError 403, 413, 429, 503; ClientGone."""
+    foreign = [name for name in target.components if not access.owns_id(user, name)]
+    if foreign:
+        await access.require_readable(user, api.entities, foreign)
     message = ActivationMessage(
         transid=[request.transid, request.start],
         action=target.action,
@@ -70,8 +74,16 @@ async def start(api: Api, request: Request, user: Identity, target: Target, argu
         content=arguments,
         init_args=target.init_args,
     )
+    plan = plan_of(target, api.limits.sequence_length)
+    if plan is None:
+        return await accepted(request, api.deps.invoker.invoke(message, target.executable))
+    return await accepted(request, api.deps.compositions.compose(message, plan))
+
+
+async def accepted(request: Request, handing_in: Awaitable[Invocation]) -> Invocation:
+    """The invocation once it is accepted. Raises ApiError 413, 429, 503; ClientGone."""
     try:
-        return await api.deps.invoker.invoke(message, target.executable)
+        return await handing_in
     except Refused as refusal:
         raise errors.failed(refusal.status, str(refusal) or errors.OVERLOADED) from None
     except ConnectionAbortedError:

@@ -14,8 +14,12 @@ from controller.entities import ActionEntity, Entities, encode, merged
 from controller.exec import SEQUENCE
 from controller.web_export import WebExport, web_export
 from messages.action import Executable, decode_action, executable
+from messages.composition import ConductorPlan, Plan, SequencePlan
 from messages.wire import ActionName, Identity
 from store.contract import StoredDoc
+
+FALSY = frozenset({b"null", b"false", b"0", b'""'})
+"""Values of an annotation that count as no."""
 
 _OVERHEAD = 2_000
 """Bytes that an entry costs beside its code, roughly."""
@@ -24,7 +28,8 @@ _OVERHEAD = 2_000
 class Target(Struct, frozen=True):
     """An action ready to be invoked. `defaults`: its package's and its own parameters; `locked`: those nobody may override.
 
-    `package` is what it was made of beside the action.
+    `package` is what it was made of beside the action. `form` is `action`, `sequence` (whose `components` are ids, and which has no
+    parameters of its own) or `conductor`.
     """
 
     executable: Executable
@@ -36,11 +41,14 @@ class Target(Struct, frozen=True):
     locked: frozenset[str]
     package: ReadablePackage | None
     web: WebExport | None = None
+    form: str = "action"
+    components: tuple[str, ...] = ()
 
 
 def target_of(doc: StoredDoc, action: ActionEntity, package: ReadablePackage | None) -> Target:
     """Pure: what invoking this revision of the action means."""
-    parameters = merged(package.parameters if package else [], action.parameters)
+    form, components = form_of(action)
+    parameters = merged(package.parameters if package else [], action.parameters) if form != SEQUENCE else []
     defaults = {pair.key: pair.value for pair in parameters}
     final = any(pair.key == "final" and bytes(pair.value) == b"true" for pair in action.annotations)
     bound = package is not None and bool(package.package.binding)
@@ -54,7 +62,26 @@ def target_of(doc: StoredDoc, action: ActionEntity, package: ReadablePackage | N
         locked=frozenset(key for key, value in defaults.items() if final and bytes(value) != b"null"),
         package=package,
         web=web_export(action.annotations),
+        form=form,
+        components=components,
     )
+
+
+def form_of(action: ActionEntity) -> tuple[str, tuple[str, ...]]:
+    """`action`, `sequence` or `conductor`, and a sequence's components. Any truthy `conductor` counts, an empty list too (4.6)."""
+    if action.exec.kind == SEQUENCE:
+        return SEQUENCE, tuple(name.removeprefix("/") for name in action.exec.components or ())
+    values = [bytes(pair.value) for pair in action.annotations if pair.key == "conductor"]
+    return ("conductor" if values and values[-1] not in FALSY else "action"), ()
+
+
+def plan_of(target: Target, most: int) -> Plan | None:
+    """How a composition that is invoked goes; None for an action that just runs."""
+    if target.form == "sequence":
+        return SequencePlan(list(target.components), most, target.executable.limits)
+    if target.form == "conductor":
+        return ConductorPlan(target.action.called, most, target.executable.limits)
+    return None
 
 
 class _Kept(Struct):
@@ -92,7 +119,7 @@ class Targets:
             self._size -= _weight(self._kept.pop(key).target)
 
     async def find(self, identity: Identity, namespace: str, package: str, name: str) -> Target:
-        """The target, for one who may invoke it. Raises ApiError 400, 403, 404, 409, 501."""
+        """The target, for one who may invoke it. Raises ApiError 400, 403, 404, 409."""
         package_id = f"{namespace}/{package}" if package else ""
         key = f"{package_id or namespace}/{name}"
         own = access.owns(identity, namespace)
@@ -124,8 +151,6 @@ class Targets:
         return made
 
     def _check_kind(self, kind: str) -> None:
-        if kind == SEQUENCE:
-            raise errors.not_yet("Invocations of sequences")
         known = self._manifest.resolve(kind)
         if known is not None and known.deprecated:
             raise errors.kind_deprecated(kind)

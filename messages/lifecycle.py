@@ -25,6 +25,9 @@ class Stage(Enum):
     DONE = "done"
 
 
+UNENDED = (Stage.ACCEPTED, Stage.STARTED, Stage.COMPOSING)
+"""Stages of an activation whose end nobody has journaled."""
+
 TRANSITIONS: dict[Stage, dict[str, Stage]] = {
     Stage.UNKNOWN: {"accepted": Stage.ACCEPTED},
     Stage.ACCEPTED: {"started": Stage.STARTED, "child_assigned": Stage.COMPOSING, "finished": Stage.FINISHED},

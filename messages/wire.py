@@ -75,6 +75,11 @@ class ActionName(Wire, frozen=True):
         """`namespace/[package/]name`: the `path` annotation of records and the id of the action document."""
         return f"{self.path}/{self.name}"
 
+    @property
+    def called(self) -> str:
+        """The name that leads here again: through the binding, if one was used."""
+        return f"{self.binding or self.path}/{self.name}"
+
 
 class ControllerId(Struct, frozen=True, rename="camel"):
     """Which controller waits: `as_string` names its topic of acknowledgements. Its type is always written, as upstream does."""

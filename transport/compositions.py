@@ -20,8 +20,11 @@ from messages.wire import ActivationMessage, decode_message
 from store.contract import DocumentLog
 from store.journal import Folded, Journal, JournalHooks
 from store.journal_queue import JournalSettings
+from transport.contract import Refused
 from transport.core import REFUSED_BY_STORE
 from transport.local import LocalAnswers, LocalInvocation
+
+STARTING = "The node is starting: it reads its journal."
 
 
 class CompositionCore:
@@ -125,3 +128,52 @@ class CompositionCore:
         self._answers.refused(event.id, REFUSED_BY_STORE, 413)
         if self.services is not None:
             self.system.tell(self.services.directory.router, NotAccepted(event.id))
+
+
+class CompositionDoor:
+    """The Compositions of a process, there from its start; what comes before the journal is read finds nothing."""
+
+    def __init__(self) -> None:
+        self.core: CompositionCore | None = None
+
+    async def compose(self, message: ActivationMessage, plan: Plan, *, owed: bool = False) -> LocalInvocation:
+        """Compositions.compose."""
+        if self.core is None:
+            raise Refused(STARTING)
+        return await self.core.compose(message, plan, owed=owed)
+
+    def pending(self, namespace: str, activation_id: str) -> dict[str, object] | None:
+        """Compositions.pending."""
+        return self.core.pending(namespace, activation_id) if self.core is not None else None
+
+    def live(self) -> int:
+        """Compositions accepted and not over."""
+        return len(self.core.journal.live) if self.core is not None else 0
+
+    def stalled(self) -> float:
+        """Seconds for which their journal has had no certain answer."""
+        return self.core.journal.stalled() if self.core is not None else 0.0
+
+    def in_flight(self) -> list[tuple[str, str]]:
+        """(activation id, namespace) of what is unfinished."""
+        board = self.core.services.board if self.core is not None and self.core.services is not None else {}
+        return [(activation_id, progress.namespace) for activation_id, progress in board.items()]
+
+    async def compact(self, now: int) -> int:
+        """As Journal.compact."""
+        return await self.core.journal.compact(now) if self.core is not None else 0
+
+    def drain(self) -> None:
+        """Accept nothing more; what is live goes on."""
+        if self.core is not None:
+            self.core.drain()
+
+    def stop(self) -> None:
+        """No actor does anything more; what is unfinished stays journaled."""
+        if self.core is not None:
+            self.core.system.shutdown()
+
+    async def close(self) -> None:
+        """Wait until all that was appended is durable."""
+        if self.core is not None:
+            await self.core.journal.close()

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
+from msgspec import UNSET
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -49,10 +50,18 @@ class Metrics(Collector):
         self._starts = dict.fromkeys(("warm", "prewarmed", "cold"), 0)
         self._actor_failures: Counter[str] = Counter()
         self._not_created = 0
+        self._composed: Counter[str] = Counter()
         self._freezes: Counter[str] = Counter({"paused": 0, "resumed": 0, "failed": 0})
         self._wait, self._run = Times(), Times()
         self._registry = CollectorRegistry()
         self._registry.register(self)
+
+    def observe_composition(self, step: str, facts: Mapping[str, object]) -> None:
+        """Take one step of the composer: its activations ran nothing themselves, so their times are no runs."""
+        if step == "finished":
+            finished = facts["finished"]
+            assert isinstance(finished, Finished)
+            self._composed[finished.kind if finished.whole is UNSET else finished.whole.form] += 1
 
     def observe(self, step: str, facts: Mapping[str, object]) -> None:
         """Take one step of the core."""
@@ -78,6 +87,7 @@ class Metrics(Collector):
         yield _counters("rewhisk_container_starts", "Runs by how they got a container", "start", self._starts)
         yield _counters("rewhisk_actor_failures", "Actors that failed", "actor", self._actor_failures)
         yield _counters("rewhisk_container_freezes", "Idle containers frozen and thawed again", "result", self._freezes)
+        yield _counters("rewhisk_compositions", "Sequences, conductors and fired triggers that ended", "form", self._composed)
         yield CounterMetricFamily("rewhisk_containers_not_created", "Failed creations", value=self._not_created)
         yield GaugeMetricFamily("rewhisk_live_activations", "Accepted and not over", value=self._live())
         yield self._wait.family("rewhisk_wait_seconds", "From the request to user code")

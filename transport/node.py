@@ -15,6 +15,7 @@ import structlog
 
 from actors.base import Rules
 from actors.pool import PoolSettings, StemCell
+from actors.ports import ComponentPort
 from config.limits import SystemLimits
 from config.manifest import Manifest
 from config.settings import Settings
@@ -29,7 +30,9 @@ from store.failpoint import parse_failpoint
 from store.journal_queue import JournalSettings
 from store.open import open_store
 from store.ports import Actions, Records
+from transport.children import Children
 from transport.clock import LoopClock
+from transport.compositions import CompositionCore, CompositionDoor
 from transport.core import Core
 from transport.drivers import open_driver
 from transport.history import History
@@ -75,7 +78,11 @@ class Node:
         self._notes: list[str] = []
         self._ready = False
         self._ended = False
-        self.invoker = LocalInvoker(self.answers, self._hand_in, self._pending, self.unready, self._unfinished)
+        self.invoker = LocalInvoker(
+            self.answers, self._hand_in, self._pending, self.unready, self._unfinished, self._stream
+        )
+        self.compositions = CompositionDoor()
+        self._failpoint = parse_failpoint(settings.failpoint) if settings.failpoint else None
 
     # Starting -----------------------------------------------------------------------------------------------------
 
@@ -86,8 +93,8 @@ class Node:
         )
         return self._store
 
-    async def open(self, api_host: str, url: str) -> int:
-        """Read the journal, remove what earlier containers left, queue again what was incomplete; how much that was.
+    async def open(self, api_host: str, url: str, components: ComponentPort) -> int:
+        """Read the journals, remove what earlier containers left, queue again what was incomplete; how much that was.
 
         Raises StoreError, ContainerError.
         """
@@ -97,7 +104,9 @@ class Node:
         driver = self._driver
         assert driver is not None
         core = self._core = self._make_core(store)
+        composing = self._make_compositions(store)
         await core.open(clean=clean, address=url)
+        await composing.open(clean=clean, address=url)
         await driver.leftovers(lambda container: True)
         self._note = Note(self._note_path, (each for each in noted if each.activation_id in core.journal.live))
         self._host = self._make_host(driver, core, api_host)
@@ -105,8 +114,14 @@ class Node:
         actions = Actions(store.entities, store.subjects, self.spawn)
         core.begin(self._host, Records(store.activations, self.spawn, self._clock.call_later), actions, run_ahead_from=ahead)
         resumed = core.resume({each.activation_id for each in noted})
+        resumed += self._begin_compositions(store, composing, components)
         self._ready = True
         return resumed
+
+    def _begin_compositions(self, store: Store, core: CompositionCore, components: ComponentPort) -> int:
+        self.compositions.core = core
+        children = Children(self.invoker, self.compositions, store.activations, store.subjects, self.spawn)
+        return core.begin(Records(store.activations, self.spawn, self._clock.call_later), components, children)
 
     def _opened(self) -> Store:
         assert self._store is not None
@@ -141,7 +156,6 @@ class Node:
             self._notes = self._driver.notes()
 
     def _make_core(self, store: Store) -> Core:
-        settings = self.settings
         return Core(
             log=store.journal,
             stream=self._stream,
@@ -152,19 +166,42 @@ class Node:
             answers=self.answers,
             rules=self._rules(),
             pool=self._pool(),
-            journal_settings=JournalSettings(
-                max_events=settings.commit_events,
-                max_bytes=settings.commit_bytes,
-                snapshot_every=settings.snapshot_every,
-                keep_ms=round(settings.keep_journal * 1000),
-                lease=settings.lease,
-            ),
+            journal_settings=self._journal_settings(),
             instrument=self._observe,
             on_failure=self._actor_failed,
             on_fenced=lambda: self._end(FENCED),
             on_failed=lambda error: self._end(str(error)),
-            failpoint=parse_failpoint(settings.failpoint) if settings.failpoint else None,
+            failpoint=self._failpoint,
             unfit=lambda: self.low_disk,
+        )
+
+    def _make_compositions(self, store: Store) -> CompositionCore:
+        return CompositionCore(
+            log=store.journal,
+            stream=f"controller{self.settings.id}",
+            writer=secrets.token_hex(8),
+            clock=self._clock,
+            call_soon=self._loop.call_soon,
+            spawn=self.spawn,
+            answers=self.answers,
+            rules=self._rules(),
+            journal_settings=self._journal_settings(),
+            instrument=self.metrics.observe_composition,
+            on_failure=self._actor_failed,
+            on_fenced=lambda: self._end(FENCED),
+            on_failed=lambda error: self._end(str(error)),
+            failpoint=self._failpoint,
+            unfit=lambda: self.low_disk,
+        )
+
+    def _journal_settings(self) -> JournalSettings:
+        settings = self.settings
+        return JournalSettings(
+            max_events=settings.commit_events,
+            max_bytes=settings.commit_bytes,
+            snapshot_every=settings.snapshot_every,
+            keep_ms=round(settings.keep_journal * 1000),
+            lease=settings.lease,
         )
 
     def _rules(self) -> Rules:
@@ -219,10 +256,14 @@ class Node:
         """Why the node may not answer the API now, or None."""
         if not self._ready or self._core is None:
             return ENDING if self._ended else STARTING
-        stalled = self._core.journal.stalled()
+        stalled = self._stalled()
         if stalled > self.settings.lease:
             return STALLED.format(seconds=stalled)
         return self.low_disk or (self._driver.problem() if self._driver is not None else None)
+
+    def _stalled(self) -> float:
+        own = self._core.journal.stalled() if self._core is not None else 0.0
+        return max(own, self.compositions.stalled())
 
     def _actor_failed(self, name: str, error: Exception, message: object) -> None:
         """Logged once, with the activation."""
@@ -264,11 +305,12 @@ class Node:
 
     async def compact(self, now: int) -> int:
         """Delete journal documents that nothing needs. Raises StoreUnavailable, StoreFailed."""
-        return await self._core.journal.compact(now) if self._core is not None else 0
+        own = await self._core.journal.compact(now) if self._core is not None else 0
+        return own + await self.compositions.compact(now)
 
     def live(self) -> int:
-        """Activations accepted and not over."""
-        return len(self._core.journal.live) if self._core is not None else 0
+        """Activations accepted and not over, compositions among them."""
+        return (len(self._core.journal.live) if self._core is not None else 0) + self.compositions.live()
 
     def running(self) -> int:
         """Activations in a container."""
@@ -296,7 +338,8 @@ class Node:
         }
         if namespace is None:
             journal = core.journal
-            status["live"] = len(journal.live)
+            status["live"] = self.live()
+            status["compositions"] = self.compositions.live()
             status["parts"] = self._parts()
             status["seconds"] = self._history.seconds()
             status["journal"] = {"documents": journal.n, "waiting": journal.waiting, "stalled": round(journal.stalled(), 3)}
@@ -305,7 +348,7 @@ class Node:
 
     def _parts(self) -> dict[str, str | None]:
         """Health: each part with what is wrong with it, None if nothing is."""
-        stalled = self._core.journal.stalled() if self._core is not None else 0.0
+        stalled = self._stalled()
         return {
             "store": STALLED.format(seconds=stalled) if stalled > self.settings.lease else None,
             "containers": self._driver.problem() if self._driver is not None else None,
@@ -313,10 +356,13 @@ class Node:
         }
 
     def _unfinished(self, namespace: str) -> list[str]:
-        return [activation_id for activation_id, owner in self.in_flight() if owner == namespace]
+        return [activation_id for activation_id, owner in self._in_router() if owner == namespace]
 
     def in_flight(self) -> list[tuple[str, str]]:
         """(activation id, namespace) of what is unfinished."""
+        return self._in_router() + self.compositions.in_flight()
+
+    def _in_router(self) -> list[tuple[str, str]]:
         board = self._core.services.board if self._core is not None and self._core.services is not None else {}
         return [(activation_id, progress.namespace) for activation_id, progress in board.items()]
 
@@ -328,16 +374,18 @@ class Node:
         if self._core is None or self._core.services is None:
             return 0
         self._core.drain()
+        self.compositions.drain()
         until = self._clock.monotonic() + timeout
-        while self._core.journal.live and self._clock.monotonic() < until and not self.failed.done():  # noqa: ASYNC110 - has no event
+        while self.live() and self._clock.monotonic() < until and not self.failed.done():  # noqa: ASYNC110 - has no event
             await asyncio.sleep(FREE_FOR)
-        return len(self._core.journal.live)
+        return self.live()
 
     async def close(self) -> None:
         """End all containers, flush the journal, close the store. Nothing is left behind."""
         self._ready, self._ended = False, True
         if self._core is not None:
             self._core.system.shutdown()
+        self.compositions.stop()
         self.answers.abort()
         if self._host is not None:
             await self._host.close()
@@ -347,6 +395,7 @@ class Node:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FLUSH):
                     await self._core.journal.close()
+                    await self.compositions.close()
         for task in list(self._tasks):
             task.cancel()
         if self._store is not None:

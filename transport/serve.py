@@ -24,6 +24,7 @@ from config.ports import bind
 from config.settings import Settings
 from controller import system_packages
 from controller.app import App, create_app
+from controller.components import Components
 from controller.deps import ApiDeps, Operator
 from store.contract import Store
 from store.data_dir import DataDir
@@ -112,7 +113,9 @@ class _Serving:
             gate = await self._open_gate(node, app, listener)
             notes = [note for note in (port_note, *node.driver_notes()) if note]
             self.screen.on_listening(url, choice.auth, choice.origin, notes, public_auth=choice.public)
-            resumed = await self._open(node, settings.api_host or (gate and gate.url) or url, url)
+            throttles, targets = app.api.throttles, app.api.targets
+            components = Components(targets, store.subjects, limits.sequence_length, node.spawn, throttles.invocation)
+            resumed = await self._open(node, settings.api_host or (gate and gate.url) or url, url, components)
             if resumed is None:
                 return True
             self.took_up = True
@@ -128,9 +131,9 @@ class _Serving:
                     await each.stop(1.0)
             listener.close()
 
-    async def _open(self, node: Node, api_host: str, url: str) -> int | None:
+    async def _open(self, node: Node, api_host: str, url: str, components: Components) -> int | None:
         """How much work was taken up again; None if a signal came before: the store may take for ever. Raises StoreError."""
-        opening = asyncio.create_task(node.open(api_host, url))
+        opening = asyncio.create_task(node.open(api_host, url, components))
         stopping = asyncio.create_task(self.stop.wait())
         await asyncio.wait((opening, stopping), return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -191,6 +194,7 @@ class _Serving:
             activations=store.activations,
             subjects=store.subjects,
             invoker=node.invoker,
+            compositions=node.compositions,
             manifest=manifest,
             wall_ms=clock.wall_ms,
             monotonic=clock.monotonic,

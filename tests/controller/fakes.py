@@ -21,6 +21,7 @@ from messages.record import record_of, storable
 from messages.wire import ActivationMessage, ActivationRecord, Limits
 from store.memory import MemoryStore
 from tests.golden_replay import GOLDEN, KEYS
+from transport.compositions import CompositionDoor
 from transport.contract import Refused
 
 Code = Callable[[dict[str, Any], ActivationMessage], Any]
@@ -115,6 +116,7 @@ def deps(store: MemoryStore, invoker: FakeInvoker, **changes: Any) -> ApiDeps:
         "activations": store.activations,
         "subjects": store.subjects,
         "invoker": invoker,
+        "compositions": CompositionDoor(),
         "manifest": golden_manifest(),
         "wall_ms": lambda: next(ticks),
         "monotonic": lambda: asyncio.get_running_loop().time(),

@@ -134,14 +134,6 @@ async def test_a_store_that_is_away_is_503() -> None:
         assert not server.invoker.seen
 
 
-async def test_kinds_that_cannot_be_invoked_say_so() -> None:
-    """A sequence is stored, but not run by this release."""
-    async with serving() as server:
-        await server.put_action("echo")
-        await server.put_action("s", exec={"kind": "sequence", "components": ["/_/echo"]})
-        assert (await server.send("POST", f"{API}/actions/s", {})).status == 501
-
-
 HOSTILE: list[Any] = [
     b'{"a":' * 100_000, b'{"a":"\x00"}', b"\xff\xfe", b'{"a":1e999}', b"[" * 600 + b"]" * 600, b'{"a":' + b"9" * 5000 + b"}",
     b"{}{}",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 POLL = 0.25
 """Seconds between two looks of `--follow`."""
 
-EVENTS = ("accepted", "started", "finished", "recorded", "acked", "claim", "snapshot")
+EVENTS = ("accepted", "child_assigned", "started", "finished", "recorded", "acked", "claim", "snapshot")
 
 data_dir_option = click.option(
     "--data-dir", type=DATA_DIR, default="./data", show_default=True, envvar="REWHISK_DATA_DIR", help="Data directory of the node."

@@ -22,6 +22,8 @@ TABLES = [
     ("One run in a container", "actors.container_states", "RUN"),
     ("A container as the pool counts it", "actors.pool_state", "MOVES"),
     ("The end of an activation", "actors.result_writer", "ENDING"),
+    ("The way of a composition through the composer", "actors.composing", "COMPOSITION"),
+    ("One call of a composition", "actors.composing", "CALL"),
 ]
 """Title, module, name of the table."""
 

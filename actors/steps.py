@@ -155,9 +155,10 @@ def _after_component(plan: SequencePlan, tally: Tally, response: Response) -> De
     result = fields(response.result)
     if (result is not None and "error" in result) or tally.steps == len(plan.components):
         return End(response)
-    array = isinstance(response.result, Raw) and bytes(response.result).lstrip()[:1] == b"["
-    usable = isinstance(response.result, Raw) and (result is not None or array)
-    return _component(plan, tally, response.result if usable else EMPTY_OBJECT)  # type: ignore[arg-type]
+    payload = EMPTY_OBJECT
+    if isinstance(response.result, Raw) and bytes(response.result).lstrip()[:1] in (b"{", b"["):
+        payload = response.result
+    return _component(plan, tally, payload)
 
 
 # Conductors

@@ -30,6 +30,7 @@ from messages.composing import (
     Component,
     Compose,
     NoComponent,
+    NodeChosen,
     Resolved,
     TakeUp,
 )
@@ -217,16 +218,30 @@ class Composer(NodeActor):
         self._choose(work, call)
 
     def _choose(self, work: Composition, call: Call) -> None:
-        """Choose the node, journal the choice, then send; or wait if no node takes it now."""
+        """Choose the node, journal the choice, then send. A nested composition stays here."""
         assert call.message is not None
-        node = self.stream if call.plan is not None else self.children.choose(call.message, call.executable)
-        if node is None:
-            self._wait(work, call, "wait" if call.state is Calling.RESOLVING else None)
-        elif node == call.node and call.assigned:
+        if call.plan is None:
+            call.step("choose")
+            self.children.choose(work.id, call.message, call.executable, self.reply)
+        elif call.assigned:
             call.step("send")
             self._send(work, call)
         else:
-            call.node = node
+            call.node = self.stream
+            self._assign(work, call)
+
+    def on_node_chosen(self, message: NodeChosen) -> None:
+        """Journal it, unless it stands in the journal already; or wait if no node takes it now."""
+        work, call = self._under_way(message.activation_id, message.child, Calling.CHOOSING)
+        if work is None or call is None:
+            return
+        if not message.node:
+            self._wait(work, call, "wait")
+        elif message.node == call.node and call.assigned:
+            call.step("send")
+            self._send(work, call)
+        else:
+            call.node = message.node
             self._assign(work, call)
 
     def _assign(self, work: Composition, call: Call) -> None:
@@ -310,9 +325,8 @@ class Composer(NodeActor):
         else:
             self._follow(work, steps.refused(work.plan))
 
-    def _wait(self, work: Composition, call: Call, event: str | None) -> None:
-        if event is not None:
-            call.step(event)
+    def _wait(self, work: Composition, call: Call, event: str) -> None:
+        call.step(event)
         pause = min(PAUSE_LAST, PAUSE_FIRST * 2 ** min(call.tries, 10))
         call.tries += 1
         self.wakeupAfter(timedelta(seconds=pause), (work.id, call.child))
@@ -403,6 +417,7 @@ class Composer(NodeActor):
         NotAccepted: on_not_accepted,
         TakeUp: on_take_up,
         Resolved: on_resolved,
+        NodeChosen: on_node_chosen,
         ChildAssignedDurable: on_child_assigned_durable,
         ChildAccepted: on_child_accepted,
         ChildEnded: on_child_ended,

@@ -42,6 +42,7 @@ class Calling(Enum):
     """Where a call of a composition is."""
 
     RESOLVING = "resolving"
+    CHOOSING = "choosing"
     ASSIGNING = "assigning"
     SENT = "sent"
     WAITING = "waiting"
@@ -49,10 +50,11 @@ class Calling(Enum):
 
 
 CALL: dict[Calling, dict[str, Calling]] = {
-    Calling.RESOLVING: {"assign": Calling.ASSIGNING, "wait": Calling.WAITING, "fail": Calling.OVER},
+    Calling.RESOLVING: {"choose": Calling.CHOOSING, "assign": Calling.ASSIGNING, "fail": Calling.OVER},
+    Calling.CHOOSING: {"assign": Calling.ASSIGNING, "send": Calling.SENT, "wait": Calling.WAITING},
     Calling.ASSIGNING: {"durable": Calling.SENT},
-    Calling.SENT: {"refused": Calling.WAITING, "over": Calling.OVER, "fail": Calling.OVER},
-    Calling.WAITING: {"assign": Calling.ASSIGNING, "send": Calling.SENT},
+    Calling.SENT: {"refused": Calling.WAITING, "over": Calling.OVER},
+    Calling.WAITING: {"choose": Calling.CHOOSING, "send": Calling.SENT},
     Calling.OVER: {},
 }
 

@@ -134,8 +134,8 @@ class ComponentPort(Protocol):
 class ChildPort(Protocol):
     """Whoever runs the children of compositions. Answers are commands of `messages.composing`."""
 
-    def choose(self, message: ActivationMessage, action: Executable | None) -> str | None:
-        """The node that shall run it, None if there is none now."""
+    def choose(self, parent: str, message: ActivationMessage, action: Executable | None, reply: Reply) -> None:
+        """NodeChosen: the node that shall run it, empty if there is none now."""
 
     def send(
         self,

@@ -61,6 +61,14 @@ class Resolved(Command, frozen=True):
     found: Component | NoComponent
 
 
+class NodeChosen(Command, frozen=True):
+    """Where a child shall run; empty: nowhere now."""
+
+    activation_id: str
+    child: str
+    node: str
+
+
 class ChildAssignedDurable(Command, frozen=True):
     """The `child_assigned` event is in the journal: the child may be sent."""
 

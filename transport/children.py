@@ -10,7 +10,7 @@ import msgspec
 
 from actors.ports import Reply
 from messages.action import Executable
-from messages.composing import ChildAccepted, ChildEnded, ChildRefused
+from messages.composing import ChildAccepted, ChildEnded, ChildRefused, NodeChosen
 from messages.composition import Plan
 from messages.record import answered
 from messages.wire import ActivationMessage, ActivationRecord
@@ -22,7 +22,7 @@ LOOK_EVERY = 15.0
 """Seconds between looks among the records while an answer doesn't come; upstream polls its store as often."""
 
 PAUSE = 0.5
-"""Seconds after a wait that ended early: the process is ending."""
+"""Seconds after a wait that came to nothing: the process may be ending."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
@@ -39,12 +39,16 @@ class Children:
         self._subjects = subjects
         self._spawn = spawn
 
-    def choose(self, message: ActivationMessage, action: Executable | None) -> str | None:
+    def choose(self, parent: str, message: ActivationMessage, action: Executable | None, reply: Reply) -> None:
         """ChildPort.choose."""
+        self._spawn(self._choose(parent, message, action, reply))
+
+    async def _choose(self, parent: str, message: ActivationMessage, action: Executable | None, reply: Reply) -> None:
         try:
-            return self._invoker.choose(message, action)
+            node = await self._invoker.choose(message, action)
         except Refused:
-            return None
+            node = ""
+        reply(NodeChosen(parent, message.activation_id, node))
 
     def send(
         self,
@@ -83,8 +87,10 @@ class Children:
         except Refused as refusal:
             reply(ChildRefused(parent, child, refusal.status, str(refusal)))
             return
-        except ConnectionAbortedError:
-            return  # this process ends; the next one asks again
+        except ConnectionAbortedError:  # not known whether it was accepted: the same node is asked again
+            await asyncio.sleep(PAUSE)
+            await self._send(parent, node, message, action, plan, reply, look=True, wait=wait)
+            return
         try:
             reply(ChildEnded(parent, child, await self._result(invocation, message)) if wait else ChildAccepted(parent, child))
         finally:

@@ -32,12 +32,10 @@ class Invocation(Protocol):
 class Invoker(Protocol):
     """Accepts activations and brings each to its one record."""
 
-    def choose(self, message: ActivationMessage, action: Executable | None) -> str:
+    async def choose(self, message: ActivationMessage, action: Executable | None = None) -> str:
         """The node (its stream's name) that shall run it: a composition journals it before it sends. Raises Refused: none now."""
 
-    async def invoke(
-        self, message: ActivationMessage, action: Executable | None = None, node: str | None = None
-    ) -> Invocation:
+    async def invoke(self, message: ActivationMessage, action: Executable | None = None, node: str = "") -> Invocation:
         """Return once accepted. `action` spares the invoker reading it. Raises Refused before anything is journaled.
 
         `node`: part of a composition, for the node that was chosen and no other. It may be a repetition: an id that is live

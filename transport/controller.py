@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import secrets
@@ -13,6 +14,7 @@ from typing import Any
 import structlog
 from msgspec import DecodeError
 
+from actors.ports import ComponentPort
 from config.manifest import Manifest
 from config.settings import Settings
 from controller.balancer.balancer import Balancer, Rules
@@ -21,20 +23,30 @@ from messages.wire import ControllerId, encode
 from store.contract import Store
 from store.data_dir import DataDir
 from store.errors import StoreError, StoreFailed
+from store.failpoint import parse_failpoint
 from store.open import open_store
+from store.ports import Records
+from transport.children import Children
 from transport.clock import LoopClock
 from transport.cluster_invoker import ClusterInvoker
 from transport.cluster_metrics import ClusterMetrics
+from transport.compositions import CompositionCore, CompositionDoor
 from transport.health_test import HealthTest
 from transport.invoke_client import InvokeClient
 from transport.kafka import access_of, ensure_topics
 from transport.kafka_consumer import LATEST, Record, TopicConsumer
 from transport.kafka_producer import TopicProducer
+from transport.local import LocalAnswers
+from transport.parts import journal_settings, stream_rules
 from transport.presence import DEAD_AFTER, Presence
 
 STARTING = "The controller is starting: it waits for the broker and the store."
 ENDING = "The controller is ending."
 STALLED = "The controller's store has not answered for {seconds:.0f} s."
+FENCED = "Another process owns this controller's journal."
+FLUSH = 5.0
+"""Seconds that a store which does not answer may keep a controller from ending."""
+
 RETRY = 1.0
 """Seconds between attempts to reach the broker at the start."""
 TICK = 1.0
@@ -52,6 +64,9 @@ class Controller:
         self.started = time.monotonic()
         self.draining = False
         self.metrics = ClusterMetrics()
+        self.compositions = CompositionDoor()
+        self._answers = LocalAnswers()
+        self._failpoint = parse_failpoint(settings.failpoint) if settings.failpoint else None
         self._data_dir = data_dir
         self._manifest = manifest
         self._loop = asyncio.get_running_loop()
@@ -98,8 +113,8 @@ class Controller:
         assert self._invoker is not None
         return self._invoker
 
-    async def open(self) -> None:
-        """Return when the broker was reached and the heartbeats were read once. Raises StoreError."""
+    async def open(self, components: ComponentPort) -> None:
+        """Return when broker and heartbeats were read once and unfinished compositions go on. Raises StoreError."""
         assert self._presence is not None
         while not await self._presence.round():  # noqa: ASYNC110 - asked again for ever
             await asyncio.sleep(RETRY)
@@ -112,7 +127,35 @@ class Controller:
             await asyncio.sleep(0.01)
         self.spawn(self._presence.run())
         self.spawn(self._ticking())
+        await self._open_compositions(components)
         self._ready = True
+
+    async def _open_compositions(self, components: ComponentPort) -> None:
+        """Take the stream of this controller's sequences, conductors and fired triggers, and go on with what it holds."""
+        assert self._store is not None
+        core = CompositionCore(
+            log=self._store.journal,
+            stream=f"controller{self.settings.id}",
+            writer=secrets.token_hex(8),
+            clock=self._clock,
+            call_soon=self._loop.call_soon,
+            spawn=self.spawn,
+            answers=self._answers,
+            rules=stream_rules(self.settings, self.settings.event_bytes),
+            journal_settings=journal_settings(self.settings),
+            instrument=self.metrics.observe,
+            on_failure=lambda name, error, message: log.error("actor failed", actor=name, exc_info=error),
+            on_fenced=lambda: self._end(FENCED),
+            on_failed=lambda error: self._end(str(error)),
+            failpoint=self._failpoint,
+        )
+        await core.open(clean=self._data_dir.died is None)
+        self.compositions.core = core
+        records = Records(self._store.activations, self.spawn, self._clock.call_later)
+        children = Children(
+            self.invoker, self.compositions, self._store.activations, self._store.subjects, self.spawn
+        )
+        core.begin(records, components, children)
 
     async def _topics(self) -> None:
         """Make sure of the topics that controllers make, however long the broker takes."""
@@ -202,6 +245,7 @@ class Controller:
         }
         if namespace is None:
             status["controllers"] = self._balancer.controllers
+            status["compositions"] = self.compositions.live()
             status["waiting"] = len(self.invoker.answers) if self._invoker is not None else 0
             status["invokers"] = {
                 each.label: {"state": str(each.health.state), "used": each.slots.used, "total": each.slots.total}
@@ -223,8 +267,12 @@ class Controller:
             return
         if not isinstance(error, StoreError):
             log.error("task failed", exc_info=error)
+        self._end(str(error) if isinstance(error, StoreFailed) else f"internal failure: {error!r}")
+
+    def _end(self, reason: str) -> None:
         self._ready, self._ended = False, True
-        self.failed.set_result(str(error) if isinstance(error, StoreFailed) else f"internal failure: {error!r}")
+        if not self.failed.done():
+            self.failed.set_result(reason)
 
     def age(self) -> float:
         """Seconds since the start."""
@@ -233,16 +281,29 @@ class Controller:
     # Ending -----------------------------------------------------------------------------------------------------------
 
     async def drain(self, timeout: float) -> int:
-        """Refuse new work; wait for callers that wait here, at most `timeout` seconds; how many are left."""
+        """Refuse new work; wait for callers and compositions here, at most `timeout` seconds; how many are left.
+
+        Compositions that are left stay in the journal: the next process goes on with them.
+        """
         self.draining = True
+        self.compositions.drain()
         until = self._clock.monotonic() + timeout
-        while len(self.invoker.answers) and self._clock.monotonic() < until:  # noqa: ASYNC110 - has no event
+        while self._waiting() and self._clock.monotonic() < until:  # noqa: ASYNC110 - has no event
             await asyncio.sleep(0.02)
-        return len(self.invoker.answers)
+        return self._waiting()
+
+    def _waiting(self) -> int:
+        return len(self.invoker.answers) + self.compositions.live()
 
     async def close(self) -> None:
         """Say goodbye, end all connections, close the store."""
         self._ready, self._ended = False, True
+        self.compositions.stop()
+        self._answers.abort()
+        if not self.failed.done():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH):
+                    await self.compositions.close()
         for task in list(self._tasks):
             task.cancel()
         if self._invoker is not None:

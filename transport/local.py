@@ -145,15 +145,13 @@ class LocalInvoker:
         self._node = node
         self._entering: dict[str, str] = {}
 
-    def choose(self, message: ActivationMessage, action: Executable | None) -> str:
+    async def choose(self, message: ActivationMessage, action: Executable | None = None) -> str:
         """Invoker.choose: there is one."""
         return self._node
 
-    async def invoke(
-        self, message: ActivationMessage, action: Executable | None = None, node: str | None = None
-    ) -> LocalInvocation:
+    async def invoke(self, message: ActivationMessage, action: Executable | None = None, node: str = "") -> LocalInvocation:
         """Invoker.invoke. Whichever node is named, it is this one: its stream is opened here."""
-        command = Invoke(message, action, owed=node is not None)
+        command = Invoke(message, action, owed=bool(node))
         self._entering[message.activation_id] = message.user.namespace.name
         try:
             return await self._answers.accept(message.activation_id, lambda: self._hand_in(command))

@@ -13,7 +13,6 @@ from typing import Any
 
 import structlog
 
-from actors.base import Rules
 from actors.pool import PoolSettings, StemCell
 from actors.ports import ComponentPort
 from config.limits import SystemLimits
@@ -27,7 +26,6 @@ from store.contract import Store
 from store.data_dir import DataDir
 from store.errors import StoreError
 from store.failpoint import parse_failpoint
-from store.journal_queue import JournalSettings
 from store.open import open_store
 from store.ports import Actions, Records
 from transport.children import Children
@@ -38,6 +36,7 @@ from transport.drivers import open_driver
 from transport.history import History
 from transport.local import LocalAnswers, LocalInvoker
 from transport.metrics import Metrics
+from transport.parts import journal_settings, stream_rules
 
 STARTING = "The node is starting: it reads its journal."
 ENDING = "The node is ending."
@@ -164,9 +163,9 @@ class Node:
             call_soon=self._loop.call_soon,
             spawn=self.spawn,
             answers=self.answers,
-            rules=self._rules(),
+            rules=stream_rules(self.settings, self.limits.payload),
             pool=self._pool(),
-            journal_settings=self._journal_settings(),
+            journal_settings=journal_settings(self.settings),
             instrument=self._observe,
             on_failure=self._actor_failed,
             on_fenced=lambda: self._end(FENCED),
@@ -176,46 +175,23 @@ class Node:
         )
 
     def _make_compositions(self, store: Store) -> CompositionCore:
+        """In a cluster `controllerN` is a controller's stream; what is composed at a node's own door has another."""
         return CompositionCore(
             log=store.journal,
-            stream=f"controller{self.settings.id}",
+            stream=f"{'compositions' if self.settings.kafka else 'controller'}{self.settings.id}",
             writer=secrets.token_hex(8),
             clock=self._clock,
             call_soon=self._loop.call_soon,
             spawn=self.spawn,
             answers=self.answers,
-            rules=self._rules(),
-            journal_settings=self._journal_settings(),
+            rules=stream_rules(self.settings, self.limits.payload),
+            journal_settings=journal_settings(self.settings),
             instrument=self.metrics.observe_composition,
             on_failure=self._actor_failed,
             on_fenced=lambda: self._end(FENCED),
             on_failed=lambda error: self._end(str(error)),
             failpoint=self._failpoint,
             unfit=lambda: self.low_disk,
-        )
-
-    def _journal_settings(self) -> JournalSettings:
-        settings = self.settings
-        return JournalSettings(
-            max_events=settings.commit_events,
-            max_bytes=settings.commit_bytes,
-            snapshot_every=settings.snapshot_every,
-            keep_ms=round(settings.keep_journal * 1000),
-            lease=settings.lease,
-        )
-
-    def _rules(self) -> Rules:
-        settings = self.settings
-        return Rules(
-            live_bound=settings.live_bound,
-            largest=settings.event_bytes,
-            remember=settings.duplicates_for,
-            result_limit=self.limits.payload,
-            stall=settings.lease,
-            log_wait=settings.log_idle,
-            pause_grace=settings.pause_grace,
-            alone_from=settings.alone_from,
-            max_age=settings.max_age,
         )
 
     def _pool(self) -> PoolSettings:

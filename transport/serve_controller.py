@@ -20,6 +20,7 @@ from config.ports import bind
 from config.settings import Settings
 from controller import system_packages
 from controller.app import create_app
+from controller.components import Components
 from controller.deps import ApiDeps, Operator
 from store.contract import Store
 from store.data_dir import DataDir
@@ -87,7 +88,10 @@ class _Serving:
             await server.start()
             data_dir.set_url(url)
             self.screen.on_listening(url, auth, [port_note] if port_note else [], public_auth=auth == GUEST)
-            opening = asyncio.create_task(self._open(controller, store, auth))
+            components = Components(
+                app.api.targets, store.subjects, limits.sequence_length, controller.spawn, app.api.throttles.invocation
+            )
+            opening = asyncio.create_task(self._open(controller, store, auth, components))
             if not await self._until(opening, controller):
                 return not controller.failed.done()
             controller.spawn(system_packages.keep_trying(app.api))
@@ -99,8 +103,8 @@ class _Serving:
                 await server.stop(1.0)
             listener.close()
 
-    async def _open(self, controller: Controller, store: Store, auth: str | None) -> None:
-        await controller.open()
+    async def _open(self, controller: Controller, store: Store, auth: str | None, components: Components) -> None:
+        await controller.open(components)
         if auth is not None:
             await ensure_guest(store, auth)
 
@@ -147,6 +151,7 @@ class _Serving:
             activations=store.activations,
             subjects=store.subjects,
             invoker=controller.invoker,
+            compositions=controller.compositions,
             manifest=manifest,
             wall_ms=clock.wall_ms,
             monotonic=clock.monotonic,

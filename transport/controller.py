@@ -89,7 +89,9 @@ class Controller:
 
     async def open_store(self) -> Store:
         """Open the store and make the invoker that the API speaks to. Raises StoreError."""
-        self._store = store = await open_store(self.settings.store, self._data_dir.path)
+        self._store = store = await open_store(
+            self.settings.store, self._data_dir.path, self.settings.db_prefix, self.settings.store_ca
+        )
         self._producer = TopicProducer(self._access, f"controller{self.settings.id}")
         self._invoker = ClusterInvoker(
             balancer=self._balancer,

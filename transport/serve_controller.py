@@ -24,7 +24,7 @@ from controller.components import Components
 from controller.deps import ApiDeps, Operator
 from store.contract import Store
 from store.data_dir import DataDir
-from store.secret_files import ADMIN_KEY, keep_secret
+from store.secret_files import ADMIN_KEY, GUEST_AUTH, keep_secret, write_secret
 from transport.clock import LoopClock
 from transport.controller import Controller
 from transport.http import Server
@@ -83,6 +83,8 @@ class _Serving:
         try:
             store = await controller.open_store()
             auth = None if settings.auth is None else choose(settings.auth, None, os.urandom).auth
+            if auth is not None:
+                write_secret(data_dir.path / GUEST_AUTH, auth)
             app = create_app(self._deps(controller, store, data_dir, limits, manifest, url))
             server = Server(app, listener)
             await server.start()

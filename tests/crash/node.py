@@ -103,7 +103,7 @@ class Node:
     """A node process on a data directory; several, one after the other, may use the same one.
 
     `launcher` is what Python runs instead of run.py: a deliberately broken node; `port` None leaves the flag out; `logs` is where
-    its output is kept. Use as a context manager: the end kills.
+    its output is kept; `command` may make it a controller. Use as a context manager: the end kills.
     """
 
     def __init__(
@@ -114,6 +114,7 @@ class Node:
         launcher: Path = RUN,
         port: str | None = "0",
         logs: Path | None = None,
+        command: str = "node",
     ) -> None:
         self.data_dir = data_dir
         self.url = ""
@@ -121,8 +122,8 @@ class Node:
         self._log = (logs or data_dir.parent) / f"{data_dir.name}-{next(_STARTS)}.log"
         where = ("--data-dir", str(data_dir), *(("--port", port) if port is not None else ()))
         driver = () if "--driver" in flags else ("--driver", "process")
-        command = [sys.executable, str(launcher), "node", *where, *driver, *flags]
-        supervisor = [sys.executable, "-I", "-S", str(SUPERVISOR), str(GONE_WITHIN), *command]
+        line = [sys.executable, str(launcher), command, *where, *driver, *flags]
+        supervisor = [sys.executable, "-I", "-S", str(SUPERVISOR), str(GONE_WITHIN), *line]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 supervisor, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, cwd=ROOT, text=True,

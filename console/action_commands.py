@@ -20,6 +20,7 @@ def action() -> None:
     "Create action NAME from FILE, or update it.\n\nThe kind follows from the extension; of a .zip archive from __main__.py, "
     "package.json or index.js at its top. Values are JSON if they can be read as JSON, else text.",
     "action put hello hello.py", "action put tools/resize resize.zip --kind nodejs:20 --memory 512 --param width 100",
+    "action put both --sequence hello,/whisk.system/utils/echo",
 ))  # fmt: skip
 @click.argument("name")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
@@ -32,6 +33,7 @@ def action() -> None:
 @click.option("--memory", "-m", type=int, metavar="MB", help="Memory limit.")
 @click.option("--logsize", "-l", "logs", type=int, metavar="MB", help="Limit of the logs.")
 @click.option("--concurrency", "-c", type=int, metavar="N", help="Activations that one container runs at a time.")
+@click.option("--sequence", metavar="A,B,…", help="Make a sequence of these actions instead of code.")
 @click.option("--web", type=click.Choice(["true", "raw", "false"]), help="Annotations of a web action.")
 @as_json
 @where

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from console.entity_options import full_name
 from console.exits import WrongUsage
 
 FAMILIES = {
@@ -46,6 +47,7 @@ class Wanted:
     logs: int | None = None
     concurrency: int | None = None
     web: str | None = None
+    sequence: str | None = None
 
 
 def value_of(text: str) -> object:
@@ -82,6 +84,8 @@ def archive_family(code: bytes, path: Path) -> str | None:
 
 def exec_of(path: Path | None, wanted: Wanted) -> dict[str, object]:
     """The `exec` part. Raises WrongUsage if the kind can't be told or the file isn't what it seems."""
+    if wanted.sequence is not None:
+        return _sequence(path, wanted)
     found: dict[str, object] = {}
     code = b"" if path is None else read_code(path)
     suffix = "" if path is None else path.suffix.lower()
@@ -101,6 +105,13 @@ def exec_of(path: Path | None, wanted: Wanted) -> dict[str, object]:
     if wanted.main:
         found["main"] = wanted.main
     return found
+
+
+def _sequence(path: Path | None, wanted: Wanted) -> dict[str, object]:
+    if path is not None or wanted.kind or wanted.docker or wanted.main:
+        raise WrongUsage("a sequence has no code of its own", "leave file, --kind, --main and --docker out")
+    names = [name.strip() for name in (wanted.sequence or "").split(",")]
+    return {"kind": "sequence", "components": [full_name(name, packaged=True) for name in names]}
 
 
 def _text(code: bytes, path: Path) -> str:

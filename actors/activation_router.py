@@ -18,19 +18,21 @@ from actors import endings, recovery
 from actors.admission import UNSTORABLE, may_run_ahead, refusal
 from actors.base import NodeActor, Progress, Services
 from actors.container_proxy import ContainerProxy
-from actors.pool import Assign, Create, Pool, PoolSettings, Waiting
+from actors.pool import Assign, Create, Pool, PoolSettings, shape_of_start
 from actors.route import Route, Routed
 from actors.system import Restarted
 from containers import outcome
 from messages.commands import (
     Abandon,
     AcceptedDurable,
+    Adopt,
     Completed,
     Drain,
     Ended,
     Fetched,
     Free,
     Gone,
+    Idle,
     Invoke,
     Job,
     LogsForget,
@@ -182,20 +184,7 @@ class ActivationRouter(NodeActor):
     def _wait(self, routed: Routed) -> None:
         action = routed.action
         assert action is not None
-        self.pool.add(
-            Waiting(
-                id=routed.message.activation_id,
-                namespace=routed.message.user.namespace.name,
-                key=action.key,
-                kind=action.kind,
-                image=action.image,
-                memory=action.limits.memory,
-                concurrency=action.limits.concurrency,
-                user_image=action.user_image,
-                alone=routed.alone,
-                since=routed.since,
-            )
-        )
+        self.pool.add(routed.waiting(action))
         self._plan()
 
     # Carrying out the plan ----------------------------------------------------------------------------------------
@@ -236,11 +225,22 @@ class ActivationRouter(NodeActor):
         self.services.instrument("placed", {"job": job, "cid": decision.cid, "start": decision.start})
 
     def _create(self, decision: Create) -> None:
-        proxy = self.createActor(partial(ContainerProxy, self.services, decision.cid))
-        self.proxies[decision.cid] = proxy
-        self.services.last_cid = decision.cid
         start = Start(decision.kind, decision.image, decision.memory, decision.concurrency, decision.user_image)
-        self.send(proxy, start)
+        self._begin(decision.cid, start)
+
+    def _begin(self, cid: int, message: Start | Idle) -> None:
+        self.proxies[cid] = self.createActor(partial(ContainerProxy, self.services, cid))
+        self.services.last_cid = cid
+        self.send(self.proxies[cid], message)
+
+    def on_adopt(self, message: Adopt) -> None:
+        """Take over what an earlier process left idle: each is as good as one that is being created, and quicker there."""
+        now = self.services.clock.monotonic()
+        for idle in message.containers:
+            cid = self.pool.adopt(shape_of_start(idle.start), idle.start.concurrency, idle.owner, now)
+            if cid is not None:
+                self._begin(cid, idle)
+        self._plan()
 
     # What proxies say ---------------------------------------------------------------------------------------------
 
@@ -429,6 +429,7 @@ class ActivationRouter(NodeActor):
         NotAccepted: on_not_accepted,
         Resume: on_resume,
         Fetched: on_fetched,
+        Adopt: on_adopt,
         Up: on_up,
         Ready: on_ready,
         StartFailed: on_start_failed,

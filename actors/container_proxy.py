@@ -34,6 +34,7 @@ from messages.commands import (
     Ended,
     Free,
     Gone,
+    Idle,
     Logs,
     LogsBegin,
     LogsEnd,
@@ -72,6 +73,7 @@ class ContainerProxy(NodeActor):
         self.state = Container.NEW
         self.container = ""
         self.initialized = False
+        self.owner: tuple[str, tuple[str, str]] | None = None  # whose runs it takes, once it has taken one
         self.runs: dict[str, ActiveRun] = {}
         self.held: list[Run] = []  # that came while it was frozen
         self.idle_since = 0.0
@@ -87,20 +89,34 @@ class ContainerProxy(NodeActor):
         self._step("start")
         self.services.containers.create(self.cid, message, self.reply)
 
+    def on_idle(self, message: Idle) -> None:
+        """An earlier process made it: ask the driver to take it over."""
+        self._step("adopt")
+        self.owner = message.owner
+        self.services.containers.adopt(self.cid, message, self.reply)
+
     def on_created(self, message: Created) -> None:
-        """It is up and empty."""
-        self._step("created")
+        """It is up: empty, or initialised in an earlier process."""
+        warm = self.state is Container.ADOPTING and self.owner is not None
+        self._step("created warm" if warm else "created")
         if self.state is Container.REMOVING:
             return
         self.container = message.container
+        if warm:
+            self.initialized = True
+            self._idle()
         self._to_router(Up(self.cid, message.container, message.stages))
 
     def on_not_created(self, message: NotCreated) -> None:
-        """The driver failed and left nothing behind."""
+        """The driver failed and left nothing behind. One that could not be taken over is no failed creation."""
+        adopting = self.state is Container.ADOPTING
         self._step("not created")
         if self.state is Container.REMOVING:
             return
-        self._to_router(StartFailed(self.cid, message.status_code, message.error, message.permanent, message.waits))
+        if adopting:
+            self._to_router(Gone(self.cid))
+        else:
+            self._to_router(StartFailed(self.cid, message.status_code, message.error, message.permanent, message.waits))
         self.send(self.myAddress, ActorExitRequest())
 
     # Running ------------------------------------------------------------------------------------------------------
@@ -120,6 +136,7 @@ class ContainerProxy(NodeActor):
 
     def _admit(self, message: Run) -> None:
         job = message.job
+        self.owner = (job.message.user.namespace.name, job.action.key)
         self.runs[job.activation_id] = ActiveRun(job)
         event = Started(
             job.activation_id, job.attempt, self.container, self.services.clock.wall_ms(), job.action.replay, job.alone
@@ -279,6 +296,8 @@ class ContainerProxy(NodeActor):
 
     def _idle(self) -> None:
         self.idle_since = self.services.clock.monotonic()
+        assert self.owner is not None
+        self.services.containers.idle(self.cid, self.owner)
         if self.services.rules.pause_grace is not None and not self.timing:
             self._wake_after(self.services.rules.pause_grace)
 
@@ -374,6 +393,7 @@ class ContainerProxy(NodeActor):
 
     HANDLERS: ClassVar = {
         Start: on_start,
+        Idle: on_idle,
         Created: on_created,
         NotCreated: on_not_created,
         Run: on_run,

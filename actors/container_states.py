@@ -11,6 +11,7 @@ class Container(Enum):
     """States of the container."""
 
     NEW = "new"
+    ADOPTING = "adopting"
     STARTING = "starting"
     STARTED = "started"
     INITIALIZING = "initializing"
@@ -25,7 +26,13 @@ class Container(Enum):
 
 
 CONTAINER: dict[Container, dict[str, Container]] = {
-    Container.NEW: {"start": Container.STARTING},
+    Container.NEW: {"start": Container.STARTING, "adopt": Container.ADOPTING},
+    Container.ADOPTING: {
+        "created": Container.STARTED,
+        "created warm": Container.READY,
+        "not created": Container.GONE,
+        "abandon": Container.REMOVING,
+    },
     Container.STARTING: {
         "created": Container.STARTED,
         "not created": Container.GONE,

@@ -18,7 +18,7 @@ all this in plain words.
 
 from __future__ import annotations
 
-from actors.pool_eviction import shape_of
+from actors.pool_eviction import shape_of, shape_of_start
 from actors.pool_ledger import Ledger
 from actors.pool_queues import Action
 from actors.pool_state import (
@@ -35,7 +35,7 @@ from actors.pool_state import (
 )
 from actors.pool_view import document, one_line
 
-__all__ = ["Assign", "Create", "Decision", "Destroy", "Pool", "PoolSettings", "StemCell", "Waiting"]
+__all__ = ["Assign", "Create", "Decision", "Destroy", "Pool", "PoolSettings", "StemCell", "Waiting", "shape_of_start"]
 
 
 class Room:

@@ -6,6 +6,7 @@ from collections import Counter
 
 from actors.pool_cost import REMEMBERED, Estimates
 from actors.pool_state import NEVER, Alarm, Container, Containers, Owner, PoolSettings, Shape, State, StemCell, Waiting
+from messages.commands import Start
 
 SPARED = 1.0
 """Seconds, at most, for which an idle container is safe from eviction because making it anew would take as long: two actions
@@ -15,6 +16,11 @@ that are called in turn would otherwise evict each other at every call (user-pai
 def shape_of(cell: StemCell) -> Shape:
     """The shape of a stem cell's containers."""
     return Shape(cell.kind, cell.image, cell.memory, user_image=False)
+
+
+def shape_of_start(start: Start) -> Shape:
+    """The shape of a container that was asked for like this."""
+    return Shape(start.kind, start.image, start.memory, start.user_image)
 
 
 class Eviction:

@@ -8,7 +8,19 @@ from actors.pool_cost import BackOff, Estimates
 from actors.pool_demand import Demand
 from actors.pool_eviction import Eviction
 from actors.pool_queues import Action, Queues
-from actors.pool_state import NEVER, Alarm, Container, Containers, IllegalMove, Owner, PoolSettings, RefusedJob, State, Waiting
+from actors.pool_state import (
+    NEVER,
+    Alarm,
+    Container,
+    Containers,
+    IllegalMove,
+    Owner,
+    PoolSettings,
+    RefusedJob,
+    Shape,
+    State,
+    Waiting,
+)
 
 
 class Ledger:
@@ -79,16 +91,43 @@ class Ledger:
 
     # Facts about containers.
 
+    def adopt(self, shape: Shape, concurrency: int, owner: Owner | None, now: float) -> int | None:
+        """An earlier process left a container, initialised for `owner` or empty: it is being taken over as one is created, to be
+        reported like that. Its number; None if there is no room for it."""
+        if self._containers.used + shape.memory > self.settings.memory:
+            return None
+        container = self._containers.create(shape, concurrency, owner, now)
+        container.adopted = True
+        if owner is not None:
+            self._queues.known(owner, shape, concurrency).starting += 1
+        return container.cid
+
     def up(self, cid: int, now: float) -> None:
         """A creation succeeded. Raises UnknownContainer, IllegalMove."""
         container = self._containers.get(cid)
+        if container.adopted and container.made_for is not None:
+            self._taken_over(container, container.made_for, now)
+            return
         self._containers.move(container, "up")
         self._creation_ended(container)
-        self.estimates.creations.learn(container.shape.source, now - container.created)
+        if not container.adopted:
+            self.estimates.creations.learn(container.shape.source, now - container.created)
         container.since = now
         self._expiry = min(self._expiry, now + self.settings.idle_timeout)
         self._arrived.append(container)
         self._survey = True
+
+    def _taken_over(self, container: Container, owner: Owner, now: float) -> None:
+        self._containers.move(container, "adopted")
+        action = self._queues.actions[owner]
+        action.up += 1
+        self._creation_ended(container)
+        container.owner, container.ready, container.since = owner, True, now
+        container.limit = min(container.concurrency, action.concurrency)
+        action.open[container.cid] = container
+        self._dirty[owner] = None
+        self._expiry = min(self._expiry, now + self.settings.idle_timeout)
+        self._idle_again(container, action)
 
     def initialized(self, cid: int) -> None:
         """Its `/init` succeeded: from now on it takes as many runs at once as its action allows. `free` says so too."""
@@ -128,7 +167,7 @@ class Ledger:
         still in it: each is ended or added again by the caller, and `release`d. Harmless when repeated.
         Raises UnknownContainer."""
         container = self._containers.get(cid)
-        if container.state in (State.STARTING, State.EMPTY):
+        if container.state in (State.STARTING, State.EMPTY) and not container.adopted:
             self._back_off.failed(container.shape.source)
         self._remove(container)
         self._survey = True

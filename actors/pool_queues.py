@@ -15,10 +15,10 @@ class Action:
 
     __slots__ = ("concurrency", "created", "open", "owner", "queue", "served", "shape", "starting", "up", "warming", "why")
 
-    def __init__(self, job: Waiting) -> None:
-        self.owner: Owner = (job.namespace, job.key)
-        self.shape = Shape(job.kind, job.image, job.memory, job.user_image)
-        self.concurrency = job.concurrency
+    def __init__(self, owner: Owner, shape: Shape, concurrency: int) -> None:
+        self.owner = owner
+        self.shape = shape
+        self.concurrency = concurrency
         self.queue: OrderedDict[str, Waiting] = OrderedDict()
         self.open: dict[int, Container] = {}  # with room for a run, most recently used last
         self.up = 0  # containers that are its own
@@ -59,10 +59,13 @@ class Queues:
 
     def action(self, job: Waiting) -> Action:
         """The action of a job; made if need be."""
-        owner = (job.namespace, job.key)
+        return self.known((job.namespace, job.key), Shape(job.kind, job.image, job.memory, job.user_image), job.concurrency)
+
+    def known(self, owner: Owner, shape: Shape, concurrency: int) -> Action:
+        """The same for one of which only this is known."""
         action = self.actions.get(owner)
         if action is None:
-            action = self.actions[owner] = Action(job)
+            action = self.actions[owner] = Action(owner, shape, concurrency)
         return action
 
     def add(self, job: Waiting) -> Action:

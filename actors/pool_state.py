@@ -150,7 +150,7 @@ class State(Enum):
 
 
 MOVES: dict[State, dict[str, State]] = {
-    State.STARTING: {"up": State.EMPTY, "remove": State.REMOVING},
+    State.STARTING: {"up": State.EMPTY, "adopted": State.IDLE, "remove": State.REMOVING},
     State.EMPTY: {"assign": State.BUSY, "remove": State.REMOVING},
     State.BUSY: {"assign": State.BUSY, "free": State.IDLE, "remove": State.REMOVING},
     State.IDLE: {"assign": State.BUSY, "remove": State.REMOVING},
@@ -162,7 +162,9 @@ MOVES: dict[State, dict[str, State]] = {
 class Container:
     """One container. `limit` is how many runs it takes at once when it is initialised; before that, one."""
 
-    __slots__ = ("active", "cid", "concurrency", "created", "limit", "made_for", "owner", "ready", "shape", "since", "state")
+    __slots__ = (
+        "active", "adopted", "cid", "concurrency", "created", "limit", "made_for", "owner", "ready", "shape", "since", "state",
+    )  # fmt: skip
 
     def __init__(self, cid: int, shape: Shape, concurrency: int, made_for: Owner | None, now: float) -> None:
         self.cid = cid
@@ -170,6 +172,7 @@ class Container:
         self.concurrency = concurrency
         self.made_for = made_for  # None: a stem cell
         self.owner: Owner | None = None
+        self.adopted = False  # made by an earlier process; `made_for` whoever it is initialised for
         self.state = State.STARTING
         self.active: set[str] = set()  # Invariant: at most `limit`, at most one while not `ready`
         self.limit = 1

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from msgspec import Raw
 
 from messages.action import Executable
-from messages.commands import Start
+from messages.commands import Idle, Start
 from messages.composing import Component, NoComponent
 from messages.composition import Plan
 from messages.events import AnyEvent, ChildAssigned, Finished
@@ -84,6 +84,12 @@ class ContainerPort(Protocol):
 
     def create(self, cid: int, what: Start, reply: Reply) -> None:
         """Created or NotCreated; its output goes to the log reader, its unexpected end is told as Died."""
+
+    def adopt(self, cid: int, idle: Idle, reply: Reply) -> None:
+        """The same for one that an earlier process left idle: Created if it still answers, else NotCreated, and it is gone."""
+
+    def idle(self, cid: int, owner: tuple[str, tuple[str, str]]) -> None:
+        """Nothing runs in it, and it is initialised for `owner`: the note says so until the next call."""
 
     def call(self, cid: int, path: str, run_id: str, body: bytes, timeout: float, reply: Reply) -> None:
         """POST /init or /run; Called. The note says from before the call on that `run_id` runs there, until `settled`."""

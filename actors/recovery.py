@@ -7,11 +7,11 @@ the activation is over. A process that drained had written all it knew: what onl
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 
 from actors import endings
 from actors.ports import Live
-from messages.commands import Ended, Redo, Resume
+from messages.commands import Ended, Idle, Redo, Resume
 from messages.lifecycle import Stage
 from messages.wire import ActivationMessage, decode_message
 
@@ -29,6 +29,20 @@ def within(live: Live, stage: Stage, *, alone_from: int, now_ms: int) -> Resume 
     if starts and live.replay == "never":
         return _interrupted(message, starts, now_ms)
     return Resume(message, live.counted, starts, alone=live.counted + 1 >= alone_from)
+
+
+def keepable(
+    idle: Iterable[Idle], noted: Mapping[str, str], live: Mapping[str, Live], memory: int
+) -> dict[str, Idle]:
+    """What of an earlier process's containers may be taken over, by container id: idle, and in none of them an activation that is
+    to run again (`noted`: activation -> container). As many as `memory` (MB) holds."""
+    mid_run = {container for activation, container in noted.items() if activation in live and live[activation].finished is None}
+    kept: dict[str, Idle] = {}
+    for each in idle:
+        memory -= each.start.memory
+        if memory >= 0 and each.container not in mid_run:
+            kept[each.container] = each
+    return kept
 
 
 def _interrupted(message: ActivationMessage, starts: int, now_ms: int) -> Ended:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from actors.base import step
+from actors.pool_state import Waiting
 from messages.action import Executable
 from messages.wire import ActivationMessage
 
@@ -47,6 +48,21 @@ class Routed:
         self.tries = 0
         self.since = 0.0
         self.state = Route.ARRIVED
+
+    def waiting(self, action: Executable) -> Waiting:
+        """It as a job for the pool."""
+        return Waiting(
+            id=self.message.activation_id,
+            namespace=self.message.user.namespace.name,
+            key=action.key,
+            kind=action.kind,
+            image=action.image,
+            memory=action.limits.memory,
+            concurrency=action.limits.concurrency,
+            user_image=action.user_image,
+            alone=self.alone,
+            since=self.since,
+        )
 
     def step(self, event: str) -> None:
         """Go on by the table. Raises IllegalTransition."""

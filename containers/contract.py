@@ -133,6 +133,12 @@ class Driver(Protocol):
     async def create(self, spec: ContainerSpec, output: Output, gone: Callable[[], None]) -> Container:
         """A started container. `gone` is called once if it ends by itself. Raises ContainerError; leaves nothing behind then."""
 
+    async def adopt(self, identity: str, spec: ContainerSpec, output: Output, gone: Callable[[], None]) -> Container:
+        """One that an earlier process made by the same `spec`, initialised or not: running and answering, its output from now on.
+
+        Raises ContainerError if it is not so; leaves nothing behind then.
+        """
+
     async def leftovers(self, kill: Callable[[str], bool]) -> list[str]:
         """Remove this node's containers of earlier processes for whose id `kill` is true; returns the ids of those left."""
 

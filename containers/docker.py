@@ -29,11 +29,11 @@ from containers.contract import (
     Unavailable,
 )
 from containers.docker_cgroup import locate
-from containers.docker_config import DockerOptions, container_config, holder_config
+from containers.docker_config import CONFIG, DockerOptions, container_config, holder_config
 from containers.docker_container import DockerContainer
 from containers.docker_engine import Engine, EngineError
 from containers.docker_firewall import Firewall, FirewallError
-from containers.docker_network import Bridge, Bridged, Network, NoNetwork, Place
+from containers.docker_network import Bridge, Bridged, Mismatch, Network, NoNetwork, Place, holder_of
 from containers.docker_sandbox import Sandboxes
 from containers.docker_watch import EngineWatch
 from containers.images import OWN, PAUSE, Images, Say
@@ -49,6 +49,8 @@ READY_LIMIT = 10.0
 ENGINE_FAILED = 500
 """HTTP status from which on the fault is the engine's: seen about once in 500 starts, "cannot start a stopped process"."""
 REMOVALS = 4
+ADOPT_LIMIT = 5.0
+"""Seconds for a container of an earlier process to show that it still answers; then it is removed."""
 CLOSE_LIMIT = 30.0
 """Seconds for the engine to remove everything at the end; what is left then goes at the next start."""
 LATE_SWEEP = 30.0
@@ -93,7 +95,7 @@ class DockerDriver:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._notes: list[str] = []
         self._closed = True
-        filters = {"type": ["container"], "event": ["die", "oom"], "label": _filters(self._labels)}
+        filters = {"type": ["container"], "event": ["die", "oom"], "label": _filters(self._owner)}
         self._watch = EngineWatch(self.engine, json.dumps(filters), self._seen, self._look, self._try_out, warn)
 
     def __repr__(self) -> str:
@@ -109,7 +111,7 @@ class DockerDriver:
     # The driver -------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Connect, listen to the engine's events, remove an earlier process's containers' network and make it anew.
+        """Connect, listen to the engine's events, make the containers' network unless it is there as it should be.
 
         Raises ContainerError.
         """
@@ -122,8 +124,11 @@ class DockerDriver:
         self._closed = False
         try:
             await self._watch.open()
-            await self.leftovers(lambda identity: True)
-            await self._network.open()
+            try:
+                await self._network.open()
+            except Mismatch:  # an earlier process's containers are in the way of the network as it has to be now
+                await self.leftovers(lambda identity: True)
+                await self._network.open()
         except BaseException:
             await self.close()
             raise
@@ -172,10 +177,47 @@ class DockerDriver:
     async def leftovers(self, kill: Callable[[str], bool]) -> list[str]:
         """Remove containers of earlier processes of this node for whose id `kill` is true, and all that only hold networks."""
         found = await self.engine.call(lambda client: client.containers(all=True, filters={"label": _filters(self._owner)}))
-        earlier = [each for each in found if self._is_earlier(each.get("Labels") or {})]
-        doomed = [each["Id"] for each in earlier if each["Labels"].get(ROLE) != "action" or kill(each["Id"])]
-        await asyncio.gather(*(self._sweep(identity) for identity in doomed))
-        return sorted({each["Id"] for each in earlier} - set(doomed))
+        there = {each["Id"]: each for each in found}
+        own = {container.id for container in self._containers.values()}
+        earlier = {identity for identity, each in there.items() if self._is_earlier(each.get("Labels") or {})} - own
+        actions = {identity for identity in earlier if there[identity]["Labels"].get(ROLE) == "action"}
+        kept = {identity for identity in actions if not kill(identity)}
+        held = {holder_of(there[identity]) for identity in kept | (own & there.keys())}
+        await asyncio.gather(*(self._sweep(identity) for identity in earlier - kept - held))
+        return sorted(kept)
+
+    async def adopt(self, identity: str, spec: ContainerSpec, output: Output, gone: Callable[[], None]) -> Container:
+        """Go on with a container of an earlier process of this node; see the contract. Raises ContainerError."""
+        found = await self.engine.call(lambda client: client.inspect_container(identity))
+        if not self._is_earlier(found["Config"]["Labels"] or {}):
+            raise ContainerError(f"Container {identity} is not this node's.")
+        container = DockerContainer(identity, spec, self.engine, self._watch, self._network, output, self._known(gone))
+        self._containers[identity] = container
+        container.forget = self._forget
+        try:
+            async with asyncio.timeout(ADOPT_LIMIT):
+                place = await self._network.adopt(found)
+                container.take(place)
+                await self._recognise(found, spec, place)
+                await container.adopt(found, place)
+        except BaseException as error:
+            container.silence()
+            await container.remove()
+            if isinstance(error, OSError):  # the time limit's too
+                raise ContainerError(f"Container {identity} does not answer.") from error
+            raise
+        return container
+
+    async def _recognise(self, found: dict[str, Any], spec: ContainerSpec, place: Place) -> None:
+        """Raises ContainerError unless it runs and is as it would be made now."""
+        labels, image = found["Config"]["Labels"], found["Config"]["Image"]
+        name = await self._image(spec) if not spec.user_image else spec.image
+        current = await self.engine.call(lambda client: client.inspect_image(name))
+        wanted = self._config(spec, name, place)["Labels"][CONFIG]
+        if labels.get(CONFIG) != wanted or found["Image"] != current["Id"]:
+            raise ContainerError(f"Container {found['Id']} of image {image} would be made otherwise now.")
+        if not found["State"]["Running"]:
+            raise ContainerError(f"Container {found['Id']} has ended.")
 
     async def close(self) -> None:
         """Remove everything of this driver; afterwards nothing is left."""
@@ -198,6 +240,7 @@ class DockerDriver:
             await asyncio.sleep(0)
         with contextlib.suppress(EngineError):
             await self._network.close()
+            await self._bridge.close()  # an earlier process's, if this one uses none
 
     # Creating ---------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 from msgspec import Struct
@@ -9,6 +11,8 @@ from msgspec import Struct
 from containers.contract import ContainerSpec
 from containers.docker_network import Place
 
+CONFIG = "rewhisk.config"
+"""Label: the fingerprint of what the container was made from."""
 HOLDER_MEMORY = 8 << 20
 """Bytes; the program itself has one page. The engine takes no less than 6 MB."""
 OPEN_FILES = 1024
@@ -43,11 +47,19 @@ def container_config(
     if not str(place.host.get("NetworkMode", "")).startswith("container:"):
         host |= _names_config(options)
     environment = {**options.env, **spec.env}
-    return {
-        "Image": image, "Labels": {**options.labels, **spec.labels, "rewhisk.kind": spec.kind, **labels},
-        "Env": [f"{key}={value}" for key, value in environment.items()],
+    config: dict[str, Any] = {
+        "Image": image, "Env": [f"{key}={value}" for key, value in environment.items()],
         "AttachStdout": True, "AttachStderr": True, "HostConfig": {**host, **place.host}, **place.top,
     }  # fmt: skip
+    made = {"rewhisk.kind": spec.kind, CONFIG: fingerprint(config)}
+    return {**config, "Labels": {**options.labels, **spec.labels, **made, **labels}}
+
+
+def fingerprint(config: dict[str, Any]) -> str:
+    """What a container was made from, whichever waiting network it joined. One that would be made otherwise now is not adopted."""
+    host = dict(config["HostConfig"])
+    host["NetworkMode"] = str(host.get("NetworkMode", "")).partition(":")[0]
+    return hashlib.sha256(json.dumps({**config, "HostConfig": host}, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def holder_config(options: DockerOptions, labels: dict[str, str]) -> dict[str, Any]:

@@ -94,6 +94,35 @@ class DockerContainer:
         self._output = lambda stream, data: None
         self._gone = None
 
+    def take(self, place: Place) -> None:
+        """Its place, given back when it is removed."""
+        self._place = place
+
+    async def adopt(self, found: dict[str, Any], place: Place) -> None:
+        """Go on with an earlier process's: thaw it, attach, ask whether it answers. Raises ContainerError, OSError."""
+        began = time.perf_counter()
+        self.pid = found["State"]["Pid"]
+        self._cgroup = locate(self.pid) if self.pid else None
+        if found["State"]["Paused"]:
+            await self._engine.freeze(self.id, False)
+        if self._cgroup is not None:
+            if self._cgroup.writable:
+                await asyncio.to_thread(self._cgroup.freeze, False)
+            self._kills = self._cgroup.oom_kills() or 0
+        self._stream = await attach(self._engine.address, self.id, self._output, self._stream_ended)
+        self._connect = await self._network.door(place, self.id, self.pid)
+        await self._answers(self._connect)
+        self._client = ActionClient(self._connect, self.spec.concurrency)
+        self.stages = {"adopt": (time.perf_counter() - began) * 1000}
+
+    async def _answers(self, connect: Connect) -> None:
+        """Raises ContainerError unless it says anything to a request that no runtime knows; who asks limits the time."""
+        loop = asyncio.get_running_loop()
+        with await connect() as sock:
+            await loop.sock_sendall(sock, b"GET /rewhisk HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            if not await loop.sock_recv(sock, 1):
+                raise ContainerError(f"Container {self.id} does not answer.")
+
     async def listens(self, seconds: float) -> bool:
         """Wait until a connection can be made, or never will; false if neither is so after `seconds`."""
         assert self._connect is not None

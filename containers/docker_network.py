@@ -41,6 +41,16 @@ class Place:
             self.namespace = -1
 
 
+class Mismatch(EngineError):
+    """The network that is there is not as it has to be, and in use."""
+
+
+def holder_of(container: dict[str, Any]) -> str:
+    """The id of the container whose network this one has joined, as the engine describes it; empty if it has its own."""
+    mode = str(container["HostConfig"].get("NetworkMode", ""))
+    return mode.removeprefix("container:") if mode.startswith("container:") else ""
+
+
 class Network(Protocol):
     """One way to have a network or none. All may raise EngineError."""
 
@@ -49,6 +59,9 @@ class Network(Protocol):
 
     async def place(self) -> Place:
         """Room for one container."""
+
+    async def adopt(self, found: dict[str, Any]) -> Place:
+        """The place of a container of an earlier process, as the engine describes it. Raises ContainerError."""
 
     async def door(self, place: Place, container: str, pid: int) -> Connect:
         """How to connect to a container that has started."""
@@ -107,6 +120,10 @@ class NoNetwork:
         """See Network."""
         return Place({"NetworkDisabled": True}, {})
 
+    async def adopt(self, found: dict[str, Any]) -> Place:
+        """See Network."""
+        return await self.place()
+
     async def door(self, place: Place, container: str, pid: int) -> Connect:
         """See Network."""
         try:
@@ -138,19 +155,29 @@ class Bridge:
         self.gateway = ""
 
     async def open(self) -> None:
-        """Make it anew, so that it is what is written here whatever an earlier process left. Raises EngineError."""
+        """Make it anew, so that it is what is written here whatever an earlier process left, unless containers of then use it.
+
+        Raises EngineError, Mismatch if those use one that is otherwise.
+        """
         config: dict[str, Any] = {
             "Name": self.name, "CheckDuplicate": True, "Driver": "bridge", "Internal": self.internal, "Labels": self._labels,
             "Options": {"com.docker.network.bridge.name": self.interface, "com.docker.network.bridge.enable_icc": "false"},
         }  # fmt: skip
 
         def make(client: Any) -> dict[str, Any]:
-            client._result(client._post_json(client._url("/networks/create"), data=config))
-            found: dict[str, Any] = client.inspect_network(self.name)
+            from docker.errors import NotFound
+
+            try:
+                found: dict[str, Any] = client.inspect_network(self.name)
+            except NotFound:
+                client._result(client._post_json(client._url("/networks/create"), data=config))
+                found = client.inspect_network(self.name)
             return found
 
         await self.close()
         found = await self._engine.call(make)
+        if any(found[key] != config[key] for key in ("Driver", "Internal", "Labels", "Options")):
+            raise Mismatch(f"The engine has another network '{self.name}', which is in use.")
         self.gateway = str(next((each.get("Gateway", "") for each in found["IPAM"].get("Config") or []), ""))
 
     def is_here(self) -> bool:
@@ -196,6 +223,10 @@ class Bridged:
             return Place({}, host)
         port = f"{PORT}/tcp"
         return Place({"ExposedPorts": {port: {}}}, {**host, "PortBindings": {port: [{"HostIp": "127.0.0.1", "HostPort": ""}]}})
+
+    async def adopt(self, found: dict[str, Any]) -> Place:
+        """See Network."""
+        return await self.place()
 
     async def door(self, place: Place, container: str, pid: int) -> Connect:
         """See Network. First connections to a published port are tried out: the engine's proxy accepts what leads nowhere."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from containers.client import Connect
 from containers.contract import ContainerError
 from containers.docker_engine import Engine
-from containers.docker_network import Bridge, Place, namespace_address, namespace_of
+from containers.docker_network import Bridge, Place, holder_of, namespace_address, namespace_of
 from containers.images import PAUSE, Images
 
 if TYPE_CHECKING:
@@ -81,6 +81,18 @@ class Sandboxes:
         place = Place({}, {"NetworkMode": f"container:{sandbox.id}"})
         place.holder = sandbox
         place.namespace = sandbox.namespace
+        return place
+
+    async def adopt(self, found: dict[str, Any]) -> Place:
+        """See Network."""
+        identity = holder_of(found)
+        state = (await self._engine.call(lambda client: client.inspect_container(identity)))["State"]
+        if not state["Running"]:
+            await self._engine.remove_container(identity)
+            raise ContainerError(f"The holder of its network, container {identity}, has ended.")
+        place = Place({}, {"NetworkMode": f"container:{identity}"})
+        place.holder = Sandbox(identity, state["Pid"], namespace_of(state["Pid"]))
+        place.namespace = place.holder.namespace
         return place
 
     async def door(self, place: Place, container: str, pid: int) -> Connect:

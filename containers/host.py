@@ -21,7 +21,7 @@ from containers.contract import (
     Unavailable,
 )
 from containers.note import Note
-from messages.commands import Called, Created, Died, LogChunk, NotCreated, Paused, Removed, Resumed, Start
+from messages.commands import Called, Created, Died, Idle, LogChunk, NotCreated, Paused, Removed, Resumed, Start
 
 FREEZE_LIMIT = 10.0
 """Seconds for the driver to freeze or thaw a container; upstream's `pause` and `unpause`."""
@@ -30,9 +30,10 @@ FREEZE_LIMIT = 10.0
 class Hosted:
     """One container, perhaps not there yet. `unwanted`: to be removed as soon as it is; `freezing`: the latest freeze or thaw."""
 
-    __slots__ = ("container", "creating", "freezing", "reply", "unwanted")
+    __slots__ = ("container", "creating", "freezing", "reply", "unwanted", "what")
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, what: Start, reply: Reply) -> None:
+        self.what = what
         self.reply = reply
         self.container: Container | None = None
         self.creating: asyncio.Task[None] | None = None
@@ -73,12 +74,17 @@ class ContainerHost:
 
     def create(self, cid: int, what: Start, reply: Reply) -> None:
         """ContainerPort.create."""
-        hosted = self._hosted[cid] = Hosted(reply)
-        hosted.creating = self._spawn(self._create(cid, hosted, what))
+        hosted = self._hosted[cid] = Hosted(what, reply)
+        hosted.creating = self._spawn(self._create(cid, hosted, Idle("", what)))
 
-    async def _create(self, cid: int, hosted: Hosted, what: Start) -> None:
+    def adopt(self, cid: int, idle: Idle, reply: Reply) -> None:
+        """ContainerPort.adopt."""
+        hosted = self._hosted[cid] = Hosted(idle.start, reply)
+        hosted.creating = self._spawn(self._create(cid, hosted, idle))
+
+    def _spec(self, cid: int, what: Start) -> ContainerSpec:
         env = self._env | ({"__OW_ALLOW_CONCURRENT": "true"} if what.concurrency > 1 else {})
-        spec = ContainerSpec(
+        return ContainerSpec(
             kind=what.kind,
             memory=what.memory,
             name=f"{self._prefix}_{cid}_{what.kind.replace(':', '')}",
@@ -89,13 +95,20 @@ class ContainerHost:
             user_image=what.user_image,
         )
 
+    async def _create(self, cid: int, hosted: Hosted, idle: Idle) -> None:
+        """Make it, or take over the one that `idle` names."""
+        spec = self._spec(cid, hosted.what)
+
         def output(stream: str, data: bytes) -> None:
             self._on_output(LogChunk(cid, stream, data, time.time_ns()))
 
         try:
-            await self._driver.prepare(spec)
-            async with asyncio.timeout(self._create_timeout):
-                hosted.container = await self._driver.create(spec, output, lambda: hosted.reply(Died()))
+            if idle.container:
+                hosted.container = await self._driver.adopt(idle.container, spec, output, lambda: hosted.reply(Died()))
+            else:
+                await self._driver.prepare(spec)
+                async with asyncio.timeout(self._create_timeout):
+                    hosted.container = await self._driver.create(spec, output, lambda: hosted.reply(Died()))
         except Exception as error:  # noqa: BLE001 - the same
             if not isinstance(error, ContainerError | TimeoutError):
                 self._on_bug(error, "")
@@ -108,7 +121,14 @@ class ContainerHost:
         if hosted.unwanted:
             await self._remove(cid, hosted)
         else:
+            self._note.idle(Idle(hosted.container.id, hosted.what, idle.owner))
             hosted.reply(Created(hosted.container.id, hosted.container.stages))
+
+    def idle(self, cid: int, owner: tuple[str, tuple[str, str]]) -> None:
+        """ContainerPort.idle."""
+        hosted = self._hosted[cid]
+        assert hosted.container is not None
+        self._note.idle(Idle(hosted.container.id, hosted.what, owner))
 
     def call(self, cid: int, path: str, run_id: str, body: bytes, timeout: float, reply: Reply) -> None:
         """ContainerPort.call."""
@@ -168,6 +188,7 @@ class ContainerHost:
 
     async def _remove(self, cid: int, hosted: Hosted) -> None:
         assert hosted.container is not None
+        self._note.gone(hosted.container.id)
         if hosted.freezing is not None:
             await asyncio.wait((hosted.freezing,))  # one that is frozen while it is removed could not be killed
         await hosted.container.remove()

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from containers.cgroup import PIDS, Cgroups, find, safe
-from containers.contract import Container, ContainerSpec, CreateFailed, KindUnavailable, Output
+from containers.contract import Container, ContainerError, ContainerSpec, CreateFailed, KindUnavailable, Output
 from containers.interpreters import ask_python, node_home, own_python, version
 from containers.process_container import ProcessContainer
 from containers.template import ENVIRONMENT, Setup, Spawn, Template, TemplateError
@@ -132,6 +132,10 @@ class ProcessDriver:
             await container.remove()
             raise
         return container
+
+    async def adopt(self, identity: str, spec: ContainerSpec, output: Output, gone: Callable[[], None]) -> Container:
+        """See the contract. Raises ContainerError: processes end with their node."""
+        raise ContainerError(f"Process {identity} ended with its node.")
 
     async def leftovers(self, kill: Callable[[str], bool]) -> list[str]:
         """Remove what earlier processes of this node left; nothing of theirs can be kept, so none is left."""

@@ -111,6 +111,20 @@ class Start(Command, frozen=True):
     user_image: bool
 
 
+class Idle(Command, frozen=True):
+    """A container that nothing runs in: its id, how it was made, whose it is (namespace, action name and revision) or nobody's."""
+
+    container: str
+    start: Start
+    owner: tuple[str, tuple[str, str]] | None = None
+
+
+class Adopt(Command, frozen=True):
+    """To the router: idle containers that an earlier process left."""
+
+    containers: list[Idle]
+
+
 class Run(Command, frozen=True):
     """Run this job in the proxy's container. `ahead`: `started` need not be durable before the code runs."""
 

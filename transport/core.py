@@ -14,7 +14,7 @@ from actors.pool import PoolSettings
 from actors.ports import ActionPort, AnswerPort, Clock, ContainerPort, Instrument, RecordPort
 from actors.result_writer import ResultWriter
 from actors.system import CallSoon, NodeSystem, OnFailure, RestartLimit
-from messages.commands import Drain, Invoke, LogChunk, NotAccepted, Redo, Resume
+from messages.commands import Adopt, Drain, Idle, Invoke, LogChunk, NotAccepted, Redo, Resume
 from messages.events import Accepted
 from messages.record import storable
 from store.contract import DocumentLog
@@ -85,6 +85,11 @@ class Core:
         directory.reader = self.system.createActor(partial(LogReader, services))
         directory.writer = self.system.createActor(partial(ResultWriter, services))
         directory.router = self.system.createActor(partial(ActivationRouter, services, self._pool))
+
+    def adopt(self, idle: list[Idle]) -> None:
+        """Take over containers that an earlier process left idle; before `resume`, so that what runs again finds them."""
+        assert self.services is not None
+        self.system.tell(self.services.directory.router, Adopt(idle))
 
     def resume(self, noted: Container[str]) -> int:
         """Queue again what an earlier process left; how many that were. `noted`: ids that the note names as mid-run."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from actors import recovery
 from actors.pool import PoolSettings, StemCell
 from actors.ports import ComponentPort
 from config.limits import SystemLimits
@@ -21,7 +22,8 @@ from config.settings import Settings
 from containers.contract import Driver
 from containers.docker import DockerDriver
 from containers.host import ContainerHost
-from containers.note import Note, read_note
+from containers.note import Note, Noted, read_idle, read_note
+from messages.commands import Idle
 from store.contract import Store
 from store.data_dir import DataDir
 from store.errors import StoreError
@@ -106,12 +108,15 @@ class Node:
         composing = self._make_compositions(store)
         await core.open(clean=clean, address=url)
         await composing.open(clean=clean, address=url)
-        await driver.leftovers(lambda container: True)
-        self._note = Note(self._note_path, (each for each in noted if each.activation_id in core.journal.live))
+        keep = self._keepable(core, noted)
+        left = await driver.leftovers(lambda container: container not in keep)
+        kept = [keep[container] for container in left]
+        self._note = Note(self._note_path, (each for each in noted if each.activation_id in core.journal.live), kept)
         self._host = self._make_host(driver, core, api_host)
         ahead = self._clock.monotonic() + (0.0 if clean else self.settings.run_ahead_after)
         actions = Actions(store.entities, store.subjects, self.spawn)
         core.begin(self._host, Records(store.activations, self.spawn, self._clock.call_later), actions, run_ahead_from=ahead)
+        core.adopt(kept)
         resumed = core.resume({each.activation_id for each in noted})
         resumed += self._begin_compositions(store, composing, components)
         self._ready = True
@@ -121,6 +126,11 @@ class Node:
         self.compositions.core = core
         children = Children(self.invoker, self.compositions, store.activations, store.subjects, self.spawn)
         return core.begin(Records(store.activations, self.spawn, self._clock.call_later), components, children)
+
+    def _keepable(self, core: Core, noted: list[Noted]) -> dict[str, Idle]:
+        """The containers that this process may go on with: their first run is warm."""
+        by_activation = {each.activation_id: each.container for each in noted}
+        return recovery.keepable(read_idle(self._note_path), by_activation, core.journal.live, self.settings.memory)
 
     def _opened(self) -> Store:
         assert self._store is not None

@@ -17,6 +17,7 @@ from messages.commands import (
     Ended,
     Free,
     Gone,
+    Idle,
     Job,
     Logs,
     LogsBegin,
@@ -66,6 +67,7 @@ WAKE = WakeupMessage(None)
 IDLE = [START, Created("c", {}), run(logs=0), called("/init"), called("/run")]
 TO: dict[Container, list[object]] = {
     Container.NEW: [],
+    Container.ADOPTING: [Idle("c", START)],
     Container.STARTING: [START],
     Container.STARTED: [START, Created("c", {})],
     Container.INITIALIZING: [START, Created("c", {}), run()],
@@ -82,6 +84,7 @@ TO: dict[Container, list[object]] = {
 
 EVENTS: dict[str, object] = {
     "start": START,
+    "adopt": Idle("c", START),
     "created": Created("c", {}),
     "not created": NotCreated(3, "no", False),
     "run": run("2" * 32),
@@ -133,6 +136,7 @@ def steps_of(monkeypatch: pytest.MonkeyPatch, table: object) -> set[tuple[object
     return seen
 
 
+WARM = Idle("c", START, ("guest", ("guest/hello", "1-a")))
 SECOND = run("2" * 32, concurrency=3)
 STORIES: list[list[object]] = [
     [START, Created("c", {}), run(concurrency=3), called("/init"), SECOND, called("/run"), Logs(7, ID, [], True)],
@@ -142,6 +146,7 @@ STORIES: list[list[object]] = [
     [START, Created("c", {}), run(), called("/init"), called("/run", Answer(503, b"", 0))],
     [START, Created("c", {}), run(logs=0), called("/init"), called("/run"), run("2" * 32), called("/run", GOOD, "2" * 32)],
     [*IDLE, WAKE],
+    [WARM, Created("c", {})],
     [START, Abandon(), Created("c", {}), Removed()],
     [START, Abandon(), NotCreated(3, "x", False)],
 ]  # fmt: skip
@@ -227,6 +232,35 @@ def test_a_job_for_a_container_that_goes_comes_back() -> None:
         made.sent.clear()
         made.deliver(run("2" * 32))
         assert [each.job.activation_id for each in made.to(ROUTER) if isinstance(each, Returned)] == ["2" * 32]
+
+
+def test_taken_over_warm() -> None:
+    """No start, no init: the first run goes straight to `/run`; it is idle, told to the note, and frozen in time."""
+    made = bench()
+    made.deliver(WARM)
+    assert [args[1] for args in made.containers.named("adopt")] == [WARM]
+    made.deliver(Created("c", {}))
+    assert [type(each) for each in made.to(ROUTER)] == [Up]
+    assert made.containers.named("idle") == [(7, WARM.owner)]
+    assert len(made.wakeups) == 1
+    made.deliver(run("2" * 32))
+    assert [args[1] for args in made.containers.named("call")] == ["/run"]
+
+
+def test_not_taken_over() -> None:
+    """No failed creation: whoever waits for it gets a new one without any delay."""
+    made = bench()
+    made.deliver(WARM, NotCreated(3, "gone", False))
+    assert [type(each) for each in made.to(ROUTER)] == [Gone]
+
+
+def test_idle_only_when_nothing_runs_in_it() -> None:
+    """The note is told at the end of the last run, when its output is read."""
+    made = bench()
+    made.deliver(*STORIES[0])
+    assert made.containers.named("idle") == []
+    made.deliver(called("/run", GOOD, "2" * 32), Logs(7, "2" * 32, [], True))
+    assert made.containers.named("idle") == [(7, ("guest", ("guest/hello", "1-a")))]
 
 
 def test_frozen_only_after_the_grace_time() -> None:

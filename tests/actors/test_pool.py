@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actors.pool import Assign, Create, Destroy, Pool, PoolSettings, StemCell
-from actors.pool_state import IllegalMove, RefusedJob, UnknownContainer
+from actors.pool_state import IllegalMove, RefusedJob, Shape, UnknownContainer
 from tests.actors.pool_node import job
 
 CELLS = (StemCell("python:3", "", 128, 1),)
@@ -654,3 +654,50 @@ def test_a_warm_call_looks_at_nobody_else(monkeypatch):
     assert pool.plan(1.2) == [Assign(cid, "next", "warm")]
     pool.free(cid, "next", 5.0, 0.0, 1.3)
     assert pool.plan(1.3) == []
+
+
+HELLO = Shape("python:3", "", 128, user_image=False)
+OWNER = ("ann", ("hello", "1-a"))
+
+
+def test_a_container_taken_over_is_warm():
+    """It counts as one that is being created for its action, and takes its first job without an init."""
+    pool = pool_of()
+    cid = pool.adopt(HELLO, 1, OWNER, 0.0)
+    pool.add(job("1"))
+    assert pool.plan(0.0) == []
+    assert shown(pool) == "128/512 MB | Containers: 0 busy, 0 idle, 0 prewarm, 1 starting, 0 removing | Queued: 1 in 1 queue"
+    pool.up(cid, 0.1)
+    assert pool.plan(0.1) == [Assign(cid, "1", "warm")]
+    pool.free(cid, "1", 5.0, 0.0, 0.2)
+    pool.plan(0.2)
+    assert [decision.cid for decision in pool.plan(700.0)] == [cid]
+
+
+def test_a_container_that_can_not_be_taken_over_delays_nobody():
+    """It is no failed creation: who waited for it gets a new one at once."""
+    pool = pool_of()
+    cid = pool.adopt(HELLO, 1, OWNER, 0.0)
+    pool.add(job("1"))
+    pool.plan(0.0)
+    pool.gone(cid)
+    (create,) = pool.plan(0.0)
+    assert isinstance(create, Create)
+    assert pool.estimates.creations.get(HELLO.source) is None
+
+
+def test_an_empty_container_taken_over_is_a_stem_cell():
+    """It takes the place of one that would be made."""
+    pool = pool_of(stem_cells=CELLS)
+    cid = pool.adopt(HELLO, 1, None, 0.0)
+    assert pool.plan(0.0) == []
+    pool.up(cid, 0.1)
+    assert pool.plan(0.1) == []
+    pool.add(job("1", since=1.0))
+    assert pool.plan(1.0)[0] == Assign(cid, "1", "prewarmed")
+
+
+def test_no_more_is_taken_over_than_fits():
+    """The budget holds for earlier processes' containers too."""
+    pool = pool_of(256)
+    assert [pool.adopt(HELLO, 1, OWNER, 0.0) for _ in range(3)] == [1, 2, None]

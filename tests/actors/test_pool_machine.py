@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from actors.pool import Assign, Create, Destroy, Pool, PoolSettings, StemCell, Waiting
+from actors.pool_state import Shape
 
 BUDGET = 512
 STARTING = 2
@@ -31,6 +32,12 @@ class Box:
         self.limit = 1
         self.ready = False
         self.active: dict[str, Waiting] = {}
+        self.taken_over: tuple[str, tuple[str, str]] | None = None
+
+    def comes_up(self) -> None:
+        self.state = "up"
+        if self.taken_over is not None:
+            self.owner, self.limit, self.ready = self.taken_over, self.create.concurrency, True
 
 
 class PoolMachine(RuleBasedStateMachine):
@@ -44,11 +51,23 @@ class PoolMachine(RuleBasedStateMachine):
         self.boxes: dict[int, Box] = {}
         self.seen: set[int] = set()
 
-    @initialize(stems=st.booleans(), keep=st.integers(0, 1))
-    def start(self, stems, keep):
+    @initialize(stems=st.booleans(), keep=st.integers(0, 1), left=st.lists(st.sampled_from([*ACTIONS, None]), max_size=3))
+    def start(self, stems, keep, left):
         cells = (StemCell("python:3", "", 128, 2), StemCell("nodejs:20", "", 256, 1)) if stems else ()
         self.pool = Pool(PoolSettings(BUDGET, starting=STARTING, idle_timeout=60.0, keep_warm=keep, stem_cells=cells))
+        for which in left:
+            self.adopt(which)
         self.plan()
+
+    def adopt(self, which):
+        """One that an earlier process left: of an action, or empty."""
+        namespace, name, kind, memory, concurrency = which or ("", "", "python:3", 128, 1)
+        owner = (namespace, (name, "1-a")) if which else None
+        cid = self.pool.adopt(Shape(kind, "", memory, user_image=False), concurrency, owner, self.now)
+        if cid is not None:
+            box = self.boxes[cid] = Box(Create(cid, kind, "", memory, concurrency, False, prewarm=False))
+            box.taken_over = owner
+            self.seen.add(cid)
 
     # Carrying decisions out.
 
@@ -136,7 +155,7 @@ class PoolMachine(RuleBasedStateMachine):
         cid = data.draw(st.sampled_from(self.of("starting")))
         if ok:
             self.pool.up(cid, self.now)
-            self.boxes[cid].state = "up"
+            self.boxes[cid].comes_up()
         else:
             assert self.pool.lost(cid) == []
             assert set(self.pool.waiting_for(cid)) <= set(self.waiting)
@@ -233,7 +252,7 @@ class PoolMachine(RuleBasedStateMachine):
         for _ in range(400):
             for cid in self.of("starting"):
                 self.pool.up(cid, self.now)
-                self.boxes[cid].state = "up"
+                self.boxes[cid].comes_up()
             for cid, job in self.running():
                 if self.boxes[cid].state == "up":
                     self.pool.free(cid, job.id, 10.0, 0.0, self.now)

@@ -9,7 +9,7 @@ import pytest
 from msgspec import Raw
 
 from actors import endings, recovery
-from messages.commands import Ended, Redo, Resume
+from messages.commands import Ended, Idle, Redo, Resume, Start
 from messages.events import Finished
 from messages.lifecycle import Stage
 from messages.wire import encode
@@ -87,3 +87,23 @@ def test_order_is_kept() -> None:
     """As they were accepted."""
     found = recovery.resume([live(), live(Stage.STARTED, starts=1)], (), alone_from=3, now_ms=1)
     assert [command.starts for command in found if isinstance(command, Resume)] == [0, 1]
+
+
+START = Start("python:3", "", 256, 1, False)
+BOXES = [Idle("a", START), Idle("b", START), Idle("c", START)]
+
+
+@pytest.mark.parametrize(
+    ("noted", "each", "memory", "kept"),
+    [
+        ({}, live(), 1024, "abc"),
+        ({ID: "b"}, live(), 1024, "ac"),
+        ({ID: "b"}, live(Stage.FINISHED, finished=FINISHED), 1024, "abc"),
+        ({"2" * 32: "b"}, live(), 1024, "abc"),
+        ({}, live(), 600, "ab"),
+        ({}, live(), 0, ""),
+    ],
+)
+def test_which_containers_are_taken_over(noted: dict[str, str], each: SimpleNamespace, memory: int, kept: str) -> None:
+    """Those in which nothing is to be run again elsewhere, as many as there is memory for."""
+    assert "".join(recovery.keepable(BOXES, noted, {ID: each}, memory)) == kept

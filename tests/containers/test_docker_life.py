@@ -82,6 +82,7 @@ async def test_leftovers_are_exactly_ones_own(engine: Engine) -> None:
         frozen = await counter(dead)
         await frozen.pause()
         await heir.open()
+        assert await heir.leftovers(lambda identity: True) == []
         there = await ids(engine, f"rewhisk.installation={mine}") | await ids(engine, f"rewhisk.installation={other}")
         assert {left[0].id, frozen.id} & (there | await ids(engine, f"rewhisk.installation={mine}1")) == set()
         assert {left[1].id, left[2].id} <= there
@@ -102,6 +103,64 @@ async def test_leftovers_may_be_kept(driver: DockerDriver, engine: Engine) -> No
     assert await heir.leftovers(lambda identity: False) == [container.id]
     await heir.engine.close()
     assert body(await container.run(b'{"value": {}}', 10, LIMIT)) == {"count": 1}
+
+
+@pytest_asyncio.fixture
+async def heirs() -> AsyncIterator[tuple[DockerDriver, DockerDriver]]:
+    """A driver of a process that says nothing any more, and the one of the next process; on a bridge, with a namespace for each."""
+    mine = secrets.token_hex(4)
+    dead, heir = DockerDriver(mine, "invoker0"), DockerDriver(mine, "invoker0")
+    await dead.open()
+    yield dead, heir
+    await heir.close()
+    await dead.close()
+
+
+async def test_taken_over(heirs: tuple[DockerDriver, DockerDriver], engine: Engine) -> None:
+    """The heir goes on with what it keeps, frozen or not: state, output, end; it is removed with its network's holder."""
+    dead, heir = heirs
+    kept, frozen, swept = [await counter(dead) for _ in range(3)]
+    await frozen.pause()
+    await heir.open()
+    assert set(await heir.leftovers(lambda identity: identity == swept.id)) == {kept.id, frozen.id}
+    seen = Seen()
+    ours = [await heir.adopt(each.id, SPEC, seen.output, seen.went) for each in (kept, frozen)]
+    for container in ours:
+        assert body(await container.run(b'{"value": {}}', 10, LIMIT)) == {"count": 1}
+    assert await heir.leftovers(lambda identity: True) == []
+    await until(lambda: seen.data["stdout"].count(b"XXX_THE_END") == 2)
+    await engine.remove_container(ours[0].id)
+    await until(lambda: seen.gone == 1)
+    await ours[0].remove()
+    await heir.close()
+    assert await ids(engine, f"rewhisk.installation={dead._owner['rewhisk.installation']}") == set()
+
+
+@pytest.mark.parametrize("why", ["hangs", "other memory", "holder ended", "foreign"])
+async def test_not_taken_over(heirs: tuple[DockerDriver, DockerDriver], engine: Engine, why: str) -> None:
+    """What doesn't answer, would be made otherwise now or has lost its network is removed with all that belongs to it."""
+    dead, heir = heirs
+    container = await counter(dead)
+    if why == "hangs":
+        os.kill(container.pid, signal.SIGSTOP)
+    elif why == "holder ended":
+        found = await engine.call(lambda client: client.inspect_container(container.id))
+        await engine.call(lambda client: client.kill(found["HostConfig"]["NetworkMode"].partition(":")[2]))
+    await heir.open()
+    await heir.leftovers(lambda identity: False)
+    spec = ContainerSpec(kind="python:3", memory=256 if why == "other memory" else 128, name="x")
+    if why == "foreign":
+        stranger = DockerDriver(secrets.token_hex(4), "invoker0", NONE)
+        await stranger.open()
+        foreign = await counter(stranger)
+        with pytest.raises(ContainerError):
+            await heir.adopt(foreign.id, spec, ignore, ignore)
+        assert body(await foreign.run(b'{"value": {}}', 10, LIMIT)) == {"count": 1}, "it is not the heir's to remove"
+        await stranger.close()
+        return
+    with pytest.raises(ContainerError):
+        await heir.adopt(container.id, spec, ignore, ignore)
+    assert container.id not in await ids(engine, f"rewhisk.installation={dead._owner['rewhisk.installation']}")
 
 
 @pytest.mark.parametrize("by", ["engine", "signal"])

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 import secrets
 import signal
+import socket
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +18,7 @@ import pytest
 
 from containers.docker_engine import connect
 from containers.images import PAUSE
-from tests.crash.node import NoAnswer, Node, until
+from tests.crash.node import NoAnswer, Node, request, until
 from tests.crash.runner import bare_runtimes
 
 pytestmark = pytest.mark.docker
@@ -64,27 +69,38 @@ def foreign(engine: Engine) -> Iterator[str]:
     engine.client.remove_container(identity, force=True)
 
 
-def installation(engine: Engine, other: set[str]) -> str:
-    """Of the node that has containers now."""
-    found = engine.client.containers(filters={"label": "rewhisk.epoch"})
-    (name,) = {each["Labels"][LABEL] for each in found if each["Id"] not in other}
-    return str(name)
+def installation(node: Node) -> str:
+    """The id that its containers carry."""
+    with closing(sqlite3.connect(node.data_dir / "rewhisk.db")) as connection:
+        return str(connection.execute("SELECT value FROM meta WHERE name = 'installation'").fetchone()[0])
 
 
 def running(engine: Engine, identity: str) -> bool:
     return bool(engine.client.inspect_container(identity)["State"]["Running"])
 
 
-def flags(tmp_path: Path, network: str) -> tuple[str, ...]:
-    return ("--driver", "docker", "--action-network", network, "--runtimes", own_runtimes(tmp_path))
+def flags(tmp_path: Path, network: str, stem_cells: int = 0) -> tuple[str, ...]:
+    return ("--driver", "docker", "--action-network", network, "--runtimes", own_runtimes(tmp_path, stem_cells))
 
 
-def own_runtimes(tmp_path: Path) -> str:
-    """A manifest of the project's own images without stem cells."""
+def own_runtimes(tmp_path: Path, stem_cells: int = 0) -> str:
+    """A manifest of the project's own images, by default without stem cells."""
     path = Path(bare_runtimes(tmp_path))
-    own = '"prefix": "rewhisk", "name": "python", "tag": "3.11"'
-    path.write_text(path.read_text().replace('"prefix": "p", "name": "python", "tag": "1"', own))
+    manifest = json.loads(path.read_text())
+    (python,) = manifest["runtimes"]["python"]
+    python["image"] = {"prefix": "rewhisk", "name": "python", "tag": "3.11"}
+    if stem_cells:
+        python["stemCells"] = [{"initialCount": stem_cells, "memory": "256 MB"}]
+    path.write_text(json.dumps(manifest))
     return str(path)
+
+
+def frozen(node: Node) -> float:
+    """How often its containers have been frozen."""
+    key = (node.data_dir / "admin.key").read_text().strip()
+    text = str(request(node.url, "GET", "/metrics", headers={"Authorization": f"Bearer {key}"}).body)
+    found = re.search(r'^rewhisk_container_freezes_total\{result="paused"\} (\S+)', text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
 
 
 @pytest.mark.parametrize("network", ["bridge", "none"])
@@ -96,7 +112,7 @@ def test_killed_while_code_runs(network: str, tmp_path: Path, engine: Engine, fo
         node.put_action("work", "python:3", CODE)
         identity = node.api("POST", "actions/work", {"sleep": 2}).body["activationId"]
         until(lambda: node.status()["running"] == 1, 30, lambda: node.output)
-        owner = installation(engine, {foreign})
+        owner = installation(node)
         first = {name for name, role in engine.containers(owner).items() if role == "action"}
         assert len(first) == 1
         time.sleep(0.3)
@@ -110,12 +126,101 @@ def test_killed_while_code_runs(network: str, tmp_path: Path, engine: Engine, fo
         assert record["response"]["result"] == {"slept": 2}
         assert [line.partition("stdout: ")[2] for line in record["logs"]] == ["running"]
         assert {each["key"]: each["value"] for each in record["annotations"]}["attempts"] == 2
-        (died,), second = (engine.times("die")[name] for name in first), set(engine.containers(owner)) - first
+        second = {name for name, role in engine.containers(owner).items() if role == "action"} - first
+        (died,) = (engine.times("die")[name] for name in first)
         made = engine.times("create")
         assert all(died < made[name] for name in second)
         assert node.stop().code == 0
     assert engine.containers(owner) == {}
     assert running(engine, foreign)
+
+
+COUNTER = """
+runs = 0
+def main(args):
+    global runs
+    runs += 1
+    print('run', runs)
+    return {'runs': runs}
+"""
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def warm_runs(node: Node, name: str) -> tuple[int, bool, list[str]]:
+    """How many runs the container has seen, whether this one needed no init, and what it printed."""
+    record = node.api("POST", f"actions/{name}?blocking=true").body
+    node.wait_quiet()
+    logs = node.api("GET", f"activations/{record['activationId']}").body["logs"]
+    warm = "initTime" not in {each["key"] for each in record["annotations"]}
+    return record["response"]["result"]["runs"], warm, [line.partition("stdout: ")[2] for line in logs]
+
+
+def at_rest(node: Node) -> bool:
+    """There is a stem cell, and nothing comes or goes."""
+    memory = node.status()["memory"]
+    return bool(memory["prewarm"] >= 256 and memory["starting"] == memory["removing"] == 0)
+
+
+@pytest.mark.parametrize(("network", "grace"), [("bridge", "10s"), ("none", "0.1s")])
+def test_first_run_after_a_kill_is_warm(network: str, grace: str, tmp_path: Path, engine: Engine, foreign: str) -> None:
+    """Idle containers, frozen ones too, and stem cells are taken over with their output; the one in the middle of a run is not."""
+    port, environment = free_port(), {"REWHISK_PAUSE_GRACE": grace}
+    options = (*flags(tmp_path, network, stem_cells=1), "--memory", "1280m")
+    with Node(tmp_path / "data", *options, port=port, environment=environment) as node:
+        node.wait_ready()
+        node.put_action("count", "python:3", COUNTER)
+        node.put_action("work", "python:3", CODE)
+        assert warm_runs(node, "count") == (1, False, ["run 1"])
+        assert warm_runs(node, "count") == (2, True, ["run 2"])
+        asked = node.api("POST", "actions/work", {"sleep": 3}).body["activationId"]
+        until(lambda: node.status()["running"] == 1, 30, lambda: node.output)
+        until(lambda: at_rest(node), 30, lambda: str(node.status()))
+        if grace != "10s":
+            until(lambda: frozen(node) >= 1, 30, lambda: node.output)
+        owner = installation(node)
+        before = {name for name, role in engine.containers(owner).items() if role == "action"}
+        assert len(before) >= 3
+        node.kill()
+    with Node(tmp_path / "data", *options, port=port, environment=environment) as node:
+        node.wait_ready()
+        assert warm_runs(node, "count") == (3, True, ["run 3"])
+        record = node.api("GET", f"activations/{asked}").body
+        assert record["response"]["result"] == {"slept": 3}
+        died = engine.times("die").keys() & before
+        assert len(died) == 1, "the one that ran, and no other"
+        assert node.stop().code == 0
+    assert engine.containers(owner) == {}
+    assert running(engine, foreign)
+
+
+def test_what_would_be_made_otherwise_now_is_not_taken_over(tmp_path: Path, engine: Engine, foreign: str) -> None:
+    """Another address of the API, by which actions find it, or an ended container: removed, and the next run is cold."""
+    for change in ("address", "ended"):
+        port = free_port()
+        directory = tmp_path / change
+        directory.mkdir()
+        options = flags(directory, "none")
+        with Node(directory / "data", *options, port=port) as node:
+            node.wait_ready()
+            node.put_action("count", "python:3", COUNTER)
+            assert warm_runs(node, "count")[:2] == (1, False)
+            owner = installation(node)
+            (first,) = engine.containers(owner)
+            node.kill()
+        if change == "ended":
+            engine.client.kill(first)
+        more = ("--api-host", "http://127.0.0.1:1") if change == "address" else ()
+        with Node(directory / "data", *options, *more, port=port) as node:
+            node.wait_ready()
+            assert warm_runs(node, "count")[:2] == (1, False)
+            assert first not in engine.containers(owner)
+            assert node.stop().code == 0
+        assert engine.containers(owner) == {}
 
 
 POINTS = [f"{event}:{point}" for event in ("started", "finished") for point in ("before", "written", "after")]
@@ -130,7 +235,7 @@ def test_killed_around_what_happens_in_containers(failpoint: str, tmp_path: Path
         node.put_action("work", "python:3", CODE)
         asked = _invoke(node)
         assert node.wait_dead().code == -signal.SIGKILL
-    owner = installation(engine, {foreign})
+    owner = installation(node)
     with Node(data_dir, *flags(tmp_path, "none")) as node:
         node.wait_ready().wait_quiet()
         records = node.api("GET", "activations?docs=true").body

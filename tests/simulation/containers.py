@@ -7,13 +7,13 @@ containers that exist is never more than the budget.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 
 from containers.contract import Answer, Failure, Result
 from containers.logs import SENTINEL
 from containers.outcome import NO_RESOURCES
-from messages.commands import Called, Created, Died, LogChunk, NotCreated, Paused, Removed, Resumed, Start
+from messages.commands import Called, Created, Died, Idle, LogChunk, NotCreated, Paused, Removed, Resumed, Start
 from tests.oracle import CodeRun
 from tests.simulation.world import WALL, Process, World
 
@@ -39,6 +39,7 @@ class Odds:
     create_slow: float = 0.0
     dies_idle: float = 0.0
     freeze_fails: float = 0.0
+    adopt_fails: float = 0.0
     survive: bool = False
     """Whether containers live on when the process that made them dies (an engine) or die with it."""
 
@@ -49,7 +50,7 @@ class Box:
 
     id: str
     cid: int
-    memory: int
+    what: Start
     owner: Process
     reply: Reply
     up: bool = False
@@ -70,17 +71,19 @@ class Machine:
         self.budget = budget
         self.boxes: dict[str, Box] = {}
         self.note: dict[str, str] = {}
+        self.idle: dict[str, Idle] = {}
+        """By container: what the note says nothing runs in."""
         self.clean = True
         self.runs: list[CodeRun] = []
         self.scripts: dict[str, Script] = {}
         """By activation id."""
         self._made = 0
 
-    def new_box(self, cid: int, memory: int, owner: Process, reply: Reply) -> Box:
+    def new_box(self, cid: int, what: Start, owner: Process, reply: Reply) -> Box:
         self._made += 1
-        box = Box(f"box{self._made}", cid, memory, owner, reply)
+        box = Box(f"box{self._made}", cid, what, owner, reply)
         self.boxes[box.id] = box
-        used = sum(each.memory for each in self.boxes.values() if each.owner is owner)
+        used = sum(each.what.memory for each in self.boxes.values() if each.owner is owner)
         if used > self.budget:
             self.world.violated(f"containers of {owner.name} have {used} MB of {self.budget} MB")
         return box
@@ -95,6 +98,7 @@ class Machine:
         """No process of it is left."""
         self.stop(box)
         self.boxes.pop(box.id, None)
+        self.idle.pop(box.id, None)
         self.world.trace(box.id, "gone")
 
     def stop(self, box: Box, failure: Failure = Failure.BROKEN) -> None:
@@ -106,9 +110,9 @@ class Machine:
         for answer in list(box.calls.values()):
             answer(failure)
 
-    async def remove_leftovers(self, process: Process) -> None:
-        """What any other process left goes, and is known to be gone."""
-        left = [box for box in self.boxes.values() if box.owner is not process]
+    async def remove_leftovers(self, process: Process, keep: Container[str] = ()) -> None:
+        """What any other process left goes, but for what is to be kept, and is known to be gone."""
+        left = [box for box in self.boxes.values() if box.owner is not process and box.id not in keep]
         if left:
             gone = process.create_future()
 
@@ -153,7 +157,7 @@ class SimContainers:
         rng, odds = self.world.rng, self.machine.odds
         if cid in self.boxes:
             self.world.violated(f"container number {cid} is given out twice")
-        box = self.machine.new_box(cid, what.memory, self.process, reply)
+        box = self.machine.new_box(cid, what, self.process, reply)
         self.boxes[cid] = box
         slow = rng.random() < odds.create_slow
         self.world.at(rng.uniform(2, 15) if slow else rng.uniform(0.004, 0.2), lambda: self._created(box, what))
@@ -170,8 +174,33 @@ class SimContainers:
             self._remove(box)
         else:
             box.up = True
+            self.machine.idle[box.id] = Idle(box.id, what)
             self._tell(box, Created(box.id, {"create": 1.0}))
             self._perhaps_die(box)
+
+    def adopt(self, cid: int, idle: Idle, reply: Reply) -> None:
+        """Its box belongs to this process from now on; if it does not answer any more it goes."""
+        box = self.boxes[cid] = self.machine.boxes[idle.container]
+        box.cid, box.owner, box.reply, box.frozen = cid, self.process, reply, False
+        if box.calls or box.runs:
+            self.world.violated(f"{box.id} is taken over while code runs in it")
+
+        def end() -> None:
+            if box.dead or self.world.rng.random() < self.machine.odds.adopt_fails:
+                self._not_created(box, NotCreated(3, NO_RESOURCES, False))
+            elif box.unwanted:
+                self._remove(box)
+            else:
+                self.machine.idle[box.id] = idle
+                self._tell(box, Created(box.id, {"adopt": 1.0}))
+
+        self.world.at(self.world.rng.uniform(0.001, 0.1), end)
+
+    def idle(self, cid: int, owner: tuple[str, tuple[str, str]]) -> None:
+        box = self.boxes[cid]
+        if box.calls:
+            self.world.violated(f"{box.id} is noted as idle while {', '.join(box.calls)} runs in it")
+        self.machine.idle[box.id] = Idle(box.id, box.what, owner)
 
     def _not_created(self, box: Box, answer: NotCreated) -> None:
         self.machine.destroy(box)
@@ -198,6 +227,7 @@ class SimContainers:
     def call(self, cid: int, path: str, run_id: str, body: bytes, timeout: float, reply: Reply) -> None:
         box = self.boxes[cid]
         self.machine.note[run_id] = box.id
+        self.machine.idle.pop(box.id, None)
         start = self.world.now
         done = False
 
@@ -318,6 +348,7 @@ class SimContainers:
             return
         box.reply = reply
         box.unwanted = True
+        self.machine.idle.pop(box.id, None)
         if box.up:
             self.world.at(self.world.rng.uniform(0.002, 0.1), lambda: self._remove(box))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from actors import recovery
 from actors.base import Rules
 from actors.pool import PoolSettings
 from actors.system import RestartLimit
@@ -112,16 +113,20 @@ class SimNode:
             failpoint=self._failpoint,
         )
         await core.open(clean=clean)
-        if len(self.world.processes) > 1:
+        alone = len(self.world.processes) == 1
+        if not alone:
             # The older owner is not known to be dead: it may run ahead for a lease from its last write before our claim.
             await asyncio.sleep(journal.lease)
-        await machine.remove_leftovers(process)
+        kept = recovery.keepable(machine.idle.values(), machine.note, core.journal.live, pool.memory) if alone else {}
+        await machine.remove_leftovers(process, kept)
+        kept = {box: idle for box, idle in kept.items() if box in machine.boxes}
         noted = set(machine.note)
         self.containers = SimContainers(machine, process, core.output)
         records = Records(Remote(self.network, process, "activations"), self._spawn, process.call_later)
         entities, subjects = Remote(self.network, process, "entities"), Remote(self.network, process, "subjects")
         actions = Actions(entities, subjects, self._spawn)
         core.begin(self.containers, records, actions, run_ahead_from=process.monotonic() + (0 if clean else RUN_AHEAD_AFTER))
+        core.adopt(list(kept.values()))
         core.resume(noted)
         self.ready = True
         self.world.trace(process.name, "ready", core.journal.epoch)

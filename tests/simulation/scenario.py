@@ -99,7 +99,7 @@ class Simulation:
         odds = Odds(survive=rng.random() < 0.5)
         if self.rough:
             odds.create_fails, odds.create_slow, odds.dies_idle = rng.uniform(0, 0.5), rng.uniform(0, 0.3), rng.uniform(0, 0.4)
-            odds.freeze_fails = rng.choice((0.0, 0.3))
+            odds.freeze_fails, odds.adopt_fails = rng.choice((0.0, 0.3)), rng.choice((0.0, 0.3))
         self.odds = odds
         self.network = Network(self.world, MemoryStore())
         self.machine = Machine(self.world, odds, MEMORY)

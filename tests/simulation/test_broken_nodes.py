@@ -17,7 +17,7 @@ from store.journal import Journal, _Verdict
 from store.journal_compaction import Compaction
 from store.journal_reader import JournalReader
 from tests.oracle import Broken, check
-from tests.simulation.containers import Machine
+from tests.simulation.containers import Machine, SimContainers
 from tests.simulation.scenario import Simulation
 from transport import core
 
@@ -129,11 +129,25 @@ def test_claim_deleted_by_compaction(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rerun_while_the_old_container_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     """Containers that outlive their process are left to run on."""
 
-    async def leave(self, process):
+    async def leave(self, process, keep=()):
         return None
 
     monkeypatch.setattr(Machine, "remove_leftovers", leave)
     caught(100, "at the same time")
+
+
+def test_a_container_that_works_noted_as_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And who takes over looks at nothing else: it goes on with a container in the middle of a run."""
+    honest, keepable = SimContainers.call, recovery.keepable
+
+    def careless(self, cid, *rest):
+        idle = dict(self.machine.idle)
+        honest(self, cid, *rest)
+        self.machine.idle.update(idle)
+
+    monkeypatch.setattr(SimContainers, "call", careless)
+    monkeypatch.setattr(recovery, "keepable", lambda idle, noted, live, memory: keepable(idle, {}, live, memory))
+    caught(100, "while code runs in it", "at the same time")
 
 
 def test_note_ignored(monkeypatch: pytest.MonkeyPatch) -> None:

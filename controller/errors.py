@@ -183,6 +183,9 @@ def too_large(what: str, size: int, most: int) -> ApiError:
 
 EXEC_UNDEFINED = "exec undefined"
 NO_COMPONENT = "No component specified for the sequence."
+IDEMPOTENCY_KEY_ILLEGAL = "The Idempotency-Key must be 1 to 256 printable characters."
+IDEMPOTENCY_KEY_BUSY = "The invocation with this Idempotency-Key is still under way."
+IDEMPOTENCY_KEY_REUSED = "The Idempotency-Key was used for an invocation with another body."
 RESERVED_PARAMETERS = "Request defines parameters that are not allowed (e.g., reserved properties)."
 PACKAGE_RESERVED = "Package name 'default' is reserved."
 FEED_ILLEGAL = "Feed name is not valid"

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Awaitable
 
 import msgspec
-from msgspec import Raw, UnsetType
+from msgspec import UNSET, Raw, UnsetType
 
-from controller import access, errors
+from controller import access, errors, idempotency
 from controller.context import Api
 from controller.http import ClientGone, Reply, Request
+from controller.idempotency import Repeatable
 from controller.targets import Target, plan_of
 from messages.record import api_form
 from messages.wire import EMPTY_OBJECT, ActivationMessage, ActivationRecord, Identity
@@ -41,12 +42,20 @@ async def invoke(api: Api, request: Request) -> Reply:
     target = await api.targets.find(request.identity, request.namespace, request.package, request.name)
     if target.locked and value and not target.locked.isdisjoint(value):
         raise errors.failed(400, errors.RESERVED_PARAMETERS)
-    invocation = await start(api, request, request.identity, target, content(target, body, bool(value)), blocking)
-    if not blocking:
-        invocation.forget()
-        return _accepted_reply(invocation.id)
-    record = await wait_for(request, invocation, wait)
-    return _accepted_reply(invocation.id) if record is None else _record_reply(record, only_result)
+    repeatable = idempotency.read(request, target, body)
+    record = await idempotency.earlier(api, request, repeatable) if repeatable else None
+    if record is None:
+        merged = content(target, body, bool(value))
+        invocation = await start(api, request, request.identity, target, merged, blocking, repeatable)
+        if not blocking:
+            invocation.forget()
+            return _accepted_reply(invocation.id)
+        record = await wait_for(request, invocation, wait)
+        if record is None:
+            return _accepted_reply(invocation.id)
+        if repeatable:
+            idempotency.check(record, repeatable)
+    return _record_reply(record, only_result) if blocking else _accepted_reply(record.activation_id)
 
 
 def content(target: Target, body: bytes, arguments: bool) -> Raw:
@@ -58,7 +67,9 @@ def content(target: Target, body: bytes, arguments: bool) -> Raw:
     return Raw(_encode({**target.defaults, **_arguments(body)}))
 
 
-async def start(api: Api, request: Request, user: Identity, target: Target, arguments: Raw, blocking: bool) -> Invocation:
+async def start(
+    api: Api, request: Request, user: Identity, target: Target, arguments: Raw, blocking: bool, repeatable: Repeatable | None = None
+) -> Invocation:
     """Hand the work in, on behalf of `user`, who need not be the caller. Raises ApiError 403, 413, 429, 503; ClientGone."""
     foreign = [name for name in target.components if not access.owns_id(user, name)]
     if foreign:
@@ -68,11 +79,12 @@ async def start(api: Api, request: Request, user: Identity, target: Target, argu
         action=target.action,
         revision=target.executable.revision,
         user=user,
-        activation_id=api.deps.new_activation_id(),
+        activation_id=repeatable.activation_id if repeatable else api.deps.new_activation_id(),
         root_controller_index=api.deps.controller,
         blocking=blocking,
         content=arguments,
         init_args=target.init_args,
+        trace_context=repeatable.trace_context if repeatable else UNSET,
     )
     plan = plan_of(target, api.limits.sequence_length)
     if plan is None:

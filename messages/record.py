@@ -21,6 +21,9 @@ MAX_RECORD = 7_000_000
 MAX_RESULT = 5_900_000
 """Most bytes of a result as ASCII JSON: its `finished` event must stay under the journal's 6 MB."""
 
+IDEMPOTENCY = "idempotency"
+"""Annotation of a record, and entry of its message's trace context: the digest of the body that came with an Idempotency-Key."""
+
 LOGS_LOST = "The logs could not be stored with this record."
 
 _encode = msgspec.json.Encoder().encode
@@ -79,6 +82,8 @@ def _annotations(message: ActivationMessage, finished: Finished) -> list[KeyValu
         found.append(KeyValue("causedBy", "sequence"))
     if message.action.binding is not None:
         found.append(KeyValue("binding", message.action.binding))
+    if message.trace_context and IDEMPOTENCY in message.trace_context:
+        found.append(KeyValue(IDEMPOTENCY, message.trace_context[IDEMPOTENCY]))
     if finished.attempts > 1:
         found.append(KeyValue("attempts", finished.attempts))
     return found

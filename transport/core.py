@@ -6,6 +6,9 @@ from collections.abc import Callable, Container, Coroutine
 from functools import partial
 from typing import Any
 
+import msgspec
+from msgspec import Raw, Struct
+
 from actors import recovery
 from actors.activation_router import ActivationRouter
 from actors.base import Rules, Services
@@ -16,10 +19,22 @@ from actors.result_writer import ResultWriter
 from actors.system import CallSoon, NodeSystem, OnFailure, RestartLimit
 from messages.commands import Adopt, Drain, Idle, Invoke, LogChunk, NotAccepted, Redo, Resume
 from messages.events import Accepted
-from messages.record import storable
+from messages.record import IDEMPOTENCY, storable
 from store.contract import DocumentLog
 from store.journal import Folded, Journal, JournalHooks
 from store.journal_queue import JournalSettings
+
+
+class _Traced(Struct, rename="camel"):
+    """The part of a message that says whether it may come again."""
+
+    trace_context: dict[str, str] = {}
+
+
+def _traced(message: Raw) -> dict[str, str]:
+    context = msgspec.json.decode(message, type=_Traced).trace_context
+    return {IDEMPOTENCY: context[IDEMPOTENCY]} if IDEMPOTENCY in context else {}
+
 
 REFUSED_BY_STORE = "The store refused the invocation."
 
@@ -123,9 +138,11 @@ class Core:
         if self.services is None:
             return None
         progress = self.services.board.get(activation_id)
-        if progress is not None and progress.namespace == namespace:
-            return {"state": progress.state, "since": progress.since, "attempt": progress.attempt}
-        return None
+        if progress is None or progress.namespace != namespace:
+            return None
+        state: dict[str, Any] = {"state": progress.state, "since": progress.since, "attempt": progress.attempt}
+        live = self.journal.live.get(activation_id)
+        return state if live is None else state | _traced(live.message)
 
     def fenced(self) -> None:
         """Another process owns the stream: from here on no actor answers, runs or records anything."""

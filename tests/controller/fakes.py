@@ -51,6 +51,7 @@ class FakeInvoker:
         self.store = store
         self.code: Code = code or (lambda arguments, message: arguments)
         self.hold = False
+        self.state = "running"
         self.reason: str | None = None
         self.refusal: Refused | ConnectionAbortedError | None = None
         self.seen: list[tuple[ActivationMessage, Executable | None]] = []
@@ -87,7 +88,7 @@ class FakeInvoker:
     def pending(self, namespace: str, activation_id: str) -> dict[str, object] | None:
         for invocation in self.invocations:
             if (invocation.message.user.namespace.name, invocation.id) == (namespace, activation_id) and not invocation.done.done():
-                return {"state": "running", "since": 1, "attempt": 1}
+                return {"state": self.state, "since": 1, "attempt": 1}
         return None
 
     def in_flight(self, namespace: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import signal
@@ -25,7 +26,8 @@ class NodeProcess:
 
     def __init__(self, data_dir: Path, flags: tuple[str, ...], environment: dict[str, str]) -> None:
         self.data_dir = data_dir
-        self._log = data_dir.with_name(f"{data_dir.name}.log")
+        logs = (data_dir.with_name(f"{data_dir.name}.{number}.log") for number in itertools.count())
+        self._log = next(log for log in logs if not log.exists())
         driver = () if "--driver" in flags else ("--driver", "process")
         command = [sys.executable, str(ROOT / "run.py"), "node", "--data-dir", str(data_dir), *driver, *flags]
         with self._log.open("ab") as log:

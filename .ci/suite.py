@@ -1,7 +1,7 @@
 """The whole suite in parts: each part's time and test counts, and at the end everything that failed or was left out.
 
-`python .ci/suite.py [PART…]`, parts: lint types imports tests crash clients docker. What this machine lacks is named with how
-to have it and its tests are left out; with CI=true leaving out is a failure.
+`python .ci/suite.py [PART…]`, parts: lint types imports tests crash clients cluster docker. What this machine lacks is named
+with how to have it and its tests are left out; with CI=true leaving out is a failure.
 """
 
 import json
@@ -16,7 +16,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 HEAVY = ("tests/crash", "tests/system")
+CLUSTER = "tests/cluster"
 CLIENTS = "tests/clients"
+ELSEWHERE = (*HEAVY, CLUSTER, CLIENTS)
 COUNTS = re.compile(r"\d+ (?:passed|failed|error|skipped|deselected|xfailed)")
 
 PATIENCE = 30
@@ -95,11 +97,12 @@ def parts(left_out: list[str]) -> dict[str, tuple[str, list[str]]]:
         "lint": ("lint", [str(BIN / "ruff"), "check", "."]),
         "types": ("types", [str(BIN / "mypy")]),
         "imports": ("import rules", [str(BIN / "lint-imports"), "--no-cache"]),
-        "tests": ("unit, contract, simulation", pytest("tests", *(f"--ignore={place}" for place in (*HEAVY, CLIENTS)), *chosen)),
+        "tests": ("unit, contract, simulation", pytest("tests", *(f"--ignore={place}" for place in ELSEWHERE), *chosen)),
     }
     if heavy:
         found["crash"] = ("crash, system", pytest(*heavy, *chosen))
     found["clients"] = ("real clients", pytest(CLIENTS, *chosen))
+    found["cluster"] = ("cluster", pytest(CLUSTER, *chosen))
     if "docker" not in left_out:
         found["docker"] = ("Docker", pytest("tests", "-m", apart))
     return found

@@ -1,8 +1,8 @@
 """The bytes of `/init` and `/run`: HTTP/1.1 requests out, responses in. Does no I/O.
 
-Upstream's rules (openwhisk-invoker.md 5.2): a response counts only with a Content-Length; chunked ones, 204 and 304 are
-"no response", which is `Failure.BROKEN` here, as is anything that isn't HTTP. The body is kept up to a limit, what is
-longer is read and dropped, so that the connection can be used again.
+Upstream's rules (openwhisk-invoker.md 5.2): a response counts only with a Content-Length; without, and 204 and 304, it is
+"no response", which is `Failure.BROKEN` here, as is anything that isn't HTTP. Unlike upstream chunked ones count. The body is kept
+up to a limit, what is longer is read and dropped, so that the connection can be used again.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from containers.contract import Answer, Failure, Result
+from containers.http_chunks import ChunkError, Chunks
 
 MAX_HEAD = 65_536
 """Most bytes of status line and headers: what Node.js and Go allow is 16 KiB and 1 MiB."""
@@ -32,7 +33,7 @@ def request_head(path: str, length: int) -> bytes:
 class ResponseParser:
     """Reads one response. Feed it until `feed` gives a result; then ask `reusable`. Give `eof` when the connection ends."""
 
-    __slots__ = ("_body", "_head", "_kept", "_length", "_limit", "_missing", "_status", "reusable", "started")
+    __slots__ = ("_body", "_chunks", "_head", "_kept", "_length", "_limit", "_missing", "_status", "reusable", "started")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -40,6 +41,7 @@ class ResponseParser:
         self._status = 0
         self._length = 0
         self._missing = 0
+        self._chunks: Chunks | None = None
         self._kept = 0
         self._body: bytes | bytearray = b""
         self.started = False
@@ -51,7 +53,7 @@ class ResponseParser:
         """Take bytes as they came. Returns the result once, None while more is needed."""
         self.started = True
         if self._status:
-            return self._take(data)
+            return self._take_body(data)
         buffer = self._head + data if self._head else data
         while True:
             end = buffer.find(b"\r\n\r\n")
@@ -67,7 +69,7 @@ class ResponseParser:
             if status >= 200:
                 self._status = status
                 self._head = b""
-                return self._take(buffer)
+                return self._take_body(buffer)
 
     def eof(self) -> Result:
         """The connection has ended before `feed` gave a result."""
@@ -90,14 +92,30 @@ class ResponseParser:
                     return 0
                 length = value
             elif name == b"transfer-encoding":
-                return 0
+                if value != b"chunked" or self._chunks is not None:
+                    return 0
+                self._chunks = Chunks()
             else:
                 keep_alive = b"close" not in value and (keep_alive or b"keep-alive" in value)
-        if length is None or status in _BODILESS or not _LENGTH.fullmatch(length):
+        known = length is not None and _LENGTH.fullmatch(length) is not None
+        if status in _BODILESS or known == (self._chunks is not None) or (not known and length is not None):
             return 0
-        self._length = self._missing = int(length)
+        if length is not None:
+            self._length = self._missing = int(length)
         self.reusable = keep_alive
         return status
+
+    def _take_body(self, data: bytes) -> Result | None:
+        if self._chunks is None:
+            return self._take(data)
+        try:
+            content = self._chunks.feed(data)
+        except ChunkError:
+            return Failure.BROKEN
+        self._length += len(content)
+        self._missing = len(content) + (not self._chunks.ended)
+        self.reusable = self.reusable and not self._chunks.surplus
+        return self._take(content)
 
     def _take(self, data: bytes) -> Result | None:
         if len(data) > self._missing:

@@ -63,7 +63,11 @@ def test_interim_responses_are_skipped() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n{}\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1;" + b"x" * 5000,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"A: b\r\n" * 70,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\n\r\n{}",
         b"HTTP/1.1 204 No Content\r\n\r\n",
@@ -149,6 +153,29 @@ def feed_all(data: bytes, cuts: list[int], limit: int) -> Result | None:
 def test_where_chunks_are_cut_does_not_matter(body: bytes, status: int, cuts: list[int], limit: int, interim: bool) -> None:
     data = (b"HTTP/1.1 100 Continue\r\n\r\n" if interim else b"") + response(body, f"{status} Why", "A: b")
     assert feed_all(data, cuts, limit) == Answer(status, body[:limit], len(body))
+
+
+@given(
+    st.lists(st.binary(min_size=1, max_size=60), max_size=6),
+    st.lists(st.integers(0, 1000), max_size=40),
+    st.integers(0, 300),
+    st.sampled_from([b"", b";a=b"]),
+    st.sampled_from([b"", b"Trailer: x\r\n"]),
+)
+def test_chunked_answers_count(pieces: list[bytes], cuts: list[int], limit: int, extension: bytes, trailer: bytes) -> None:
+    """Wherever they are cut, with extensions and a trailer; kept up to the limit, their whole length told."""
+    chunks = b"".join(b"%x%b\r\n%b\r\n" % (len(piece), extension, piece) for piece in pieces)
+    data = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n" + trailer + b"\r\n"
+    body = b"".join(pieces)
+    assert feed_all(data, cuts, limit) == Answer(200, body[:limit], len(body))
+
+
+def test_connections_of_chunked_answers_are_reused() -> None:
+    data = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+    assert [parse(data + more)[1].reusable for more in (b"", b"x")] == [True, False]
+    parser = ResponseParser(10)
+    assert parser.feed(data[:-2]) is None
+    assert parser.eof() is BROKEN
 
 
 @given(st.binary(min_size=1, max_size=200), st.lists(st.integers(0, 200), max_size=10))

@@ -11,11 +11,11 @@ from functools import partial
 from typing import ClassVar
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET
 from thespian.actors import ActorAddress, ChildActorExited, WakeupMessage
 
 from actors import endings, recovery
-from actors.admission import UNSTORABLE, may_run_ahead, refusal
+from actors.admission import UNSTORABLE, accepted, may_run_ahead, refusal, too_late
 from actors.base import NodeActor, Progress, Services
 from actors.container_proxy import ContainerProxy
 from actors.pool import Assign, Create, Pool, PoolSettings, shape_of_start
@@ -52,9 +52,7 @@ from messages.commands import (
     StartFailed,
     Up,
 )  # fmt: skip
-from messages.events import Accepted
 from messages.lifecycle import UNENDED, Stage
-from messages.wire import encode
 from store.errors import StoreRefused
 
 FROM_PROXIES = (Up, Ready, StartFailed, Free, Returned, Lost, Gone)
@@ -89,32 +87,42 @@ class ActivationRouter(NodeActor):
 
     def on_invoke(self, message: Invoke) -> None:
         """Refuse it for certain, join it to the same id, or journal that it is accepted."""
+        if self._repeated(message):
+            return
         activation_id = message.message.activation_id
-        if activation_id in self.routed:
-            if self.routed[activation_id].state is not Route.ACCEPTING:
-                self.services.answers.accepted(activation_id)
-            return
-        stage = self.services.journal.stage(activation_id)
-        if stage in UNENDED:  # accepted before this router was restarted
-            if activation_id in self.services.journal.live:
-                self.services.answers.accepted(activation_id)
-            return
-        if stage is not Stage.UNKNOWN or activation_id in self.services.ended:
-            self.send(self.services.directory.writer, Repeated(message.message))
-            return
-        without_key = msgspec.structs.replace(message.message, user=msgspec.structs.replace(message.message.user, authkey={}))
-        body = encode(without_key)
-        refused = refusal(self.services, len(body), owed=message.owed)
+        event = accepted(message, self.services.clock.wall_ms())
+        delivered = message.offset is not UNSET
+        refused = refusal(self.services, len(event.message), owed=message.owed, delivered=delivered)
         if refused is not None:
             self.services.answers.refused(activation_id, *refused)
             return
-        event = Accepted(activation_id, Raw(body), self.services.clock.wall_ms(), message.topic, message.offset)
         try:
             self.services.journal.append(event, self.told(AcceptedDurable(activation_id)))
         except StoreRefused as error:
             self.services.answers.refused(activation_id, UNSTORABLE.format(error=error), 400)
             return
-        self._enter(Routed(message.message, message.action)).step("journal")
+        routed = self._enter(Routed(message.message, message.action))
+        routed.posted, routed.refusal = message.posted, message.refusal
+        routed.step("journal")
+
+    def _repeated(self, message: Invoke) -> bool:
+        """Whether the id is known: then it is not run; who handed it in gets the answer, now or when it is there."""
+        activation_id, delivered = message.message.activation_id, message.offset is not UNSET
+        stage = self.services.journal.stage(activation_id)
+        if activation_id in self.routed or stage in UNENDED:
+            routed = self.routed.get(activation_id)
+            if delivered and self.services.acks is not None:
+                self.services.acks.joined(activation_id)
+            # Without one it was accepted before this router was restarted.
+            if routed.state is not Route.ACCEPTING if routed else activation_id in self.services.journal.live:
+                self.services.answers.accepted(activation_id)
+            return True
+        if stage is not Stage.UNKNOWN or activation_id in self.services.ended or message.known:
+            if delivered:
+                self.services.answers.accepted(activation_id)
+            self.send(self.services.directory.writer, Repeated(message.message, delivered))
+            return True
+        return False
 
     def _enter(self, routed: Routed) -> Routed:
         self.routed[routed.message.activation_id] = routed
@@ -131,7 +139,10 @@ class ActivationRouter(NodeActor):
             self._resume_live(message.activation_id)
             return
         routed.step("durable")
-        self._fetch(routed)
+        if routed.refusal is not UNSET:
+            self._fail(routed, 1, routed.refusal)
+        else:
+            self._fetch(routed)
 
     def on_not_accepted(self, message: NotAccepted) -> None:
         """Its caller has been told."""
@@ -142,6 +153,7 @@ class ActivationRouter(NodeActor):
         """Accepted by an earlier process: the same way from here on."""
         routed = self._enter(Routed(message.message))
         routed.attempts, routed.starts, routed.alone = message.attempts, message.starts, message.alone
+        routed.posted = message.posted
         routed.step("resume")
         self._fetch(routed)
 
@@ -173,9 +185,9 @@ class ActivationRouter(NodeActor):
         if not self.pool.fits(action.limits.memory):
             self._fail(routed, 3, endings.too_large(action.limits.memory, self.pool.settings.memory))
             return
-        age, limit = self.services.clock.wall_ms() - routed.message.start, self.services.rules.max_age
-        if limit is not None and age > limit * 1000 and not routed.starts:
-            self._fail(routed, 3, endings.too_old(age, limit))
+        late = None if routed.starts else too_late(self.services, routed.message, action, routed.posted)
+        if late is not None:
+            self._fail(routed, *late)
             return
         routed.step("fetched")
         routed.since = now
@@ -190,7 +202,7 @@ class ActivationRouter(NodeActor):
     # Carrying out the plan ----------------------------------------------------------------------------------------
 
     def _plan(self) -> None:
-        if self.abandoned or self.inherited:
+        if self.abandoned or self.inherited or not self.services.may_start():
             return
         now = self.services.clock.monotonic()
         for decision in self.pool.plan(now):

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypeVar
 
 from thespian.actors import Actor, ActorAddress, ActorExitRequest
 
-from actors.ports import ActionPort, AnswerPort, Clock, ContainerPort, Instrument, JournalPort, RecordPort
+from actors.ports import AckPort, ActionPort, AnswerPort, Clock, ContainerPort, Instrument, JournalPort, RecordPort
 from messages.errors import IllegalTransition
 from messages.wire import ActivationMessage
 
@@ -56,6 +56,10 @@ class Rules:
     """The attempt from which on an activation runs alone on the node."""
     max_age: float | None = None
     """Work older than this when it would start is ended with a record that says so."""
+    blocking_wait: float = 60.0
+    """How long a blocking caller waits for its answer, at most."""
+    stale_grace: float = 60.0
+    """How much older than its caller's wait a controller's blocking message may be and still be run."""
 
 
 @dataclass(slots=True)
@@ -78,6 +82,12 @@ class StreamServices:
     tell: Callable[[ActorAddress, object], None]
     instrument: Instrument
     rules: Rules
+    acks: AckPort | None = None
+    """Where activations with a topic are acknowledged; None where none has one."""
+    steady: Callable[[], bool] = lambda: True
+    """Whether the wall clock can be trusted to tell how old something is."""
+    may_start: Callable[[], bool] = lambda: True
+    """Whether user code may begin: not while the lease is lost."""
     unfit: Callable[[], str | None] = lambda: None
     """Why the node may take no new work (a disk that is almost full), or None."""
     settled: Callable[[int, str], None] = lambda cid, activation_id: None

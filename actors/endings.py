@@ -26,6 +26,11 @@ def too_old(age_ms: int, limit_s: float) -> str:
     return f"The activation was not run: it is {age_ms / 1000:.0f} seconds old, more than the {limit_s:.0f} seconds allowed."
 
 
+def stale(age_ms: int, limit_s: float) -> str:
+    """The text for a blocking invocation that nobody waits for any more."""
+    return f"The activation was not run: it reached the node {age_ms / 1000:.0f} seconds late, and its caller waits {limit_s:.0f}."
+
+
 def too_large(memory: int, pool: int) -> str:
     """The text for an action whose memory limit is more than the node has in all. MB."""
     return f"The action needs {memory} MB of memory, more than the {pool} MB of this node."

@@ -76,6 +76,9 @@ class Queues:
         if not action.queue:
             self.waiting.setdefault(job.namespace, {})[action.owner] = action
         action.queue[job.id] = job
+        if job.first:
+            action.queue.move_to_end(job.id, last=False)
+            self.waiting.move_to_end(job.namespace, last=False)
         self.jobs[job.id] = action
         return action
 

@@ -64,7 +64,10 @@ class PoolSettings(Struct, frozen=True):
 
 
 class Waiting(Struct, frozen=True):
-    """A job that wants a container. `since` in monotonic seconds, `memory` in MB; `alone`: nothing may run beside it."""
+    """A job that wants a container. `since` in monotonic seconds, `memory` in MB; `alone`: nothing may run beside it.
+
+    `first`: it goes before what waits already.
+    """
 
     id: str
     namespace: str
@@ -76,6 +79,7 @@ class Waiting(Struct, frozen=True):
     user_image: bool
     alone: bool
     since: float
+    first: bool = False
 
 
 class Assign(Struct, frozen=True):

@@ -53,6 +53,8 @@ class Live(Protocol):
     died_alone: bool
     alone: bool
     replay: str
+    topic: str | None
+    refusal: str | None
     finished: Finished | None
     plan: Raw | None
     children: list[str]
@@ -173,6 +175,25 @@ class AnswerPort(Protocol):
 
     def finished(self, activation_id: str, record: ActivationRecord) -> None:
         """Its `finished` is durable: the record without logs."""
+
+
+class AckPort(Protocol):
+    """The controllers that this node's activations come from. Each activation that has a topic is acknowledged here.
+
+    `Acknowledged` tells the ResultWriter when its controller has been told everything.
+    """
+
+    def finished(self, message: ActivationMessage, finished: Finished, record: ActivationRecord, *, ran: bool, more: bool) -> None:
+        """Its `finished` is durable: the result may leave. `ran`: in a container; `more`: logs are still to be collected."""
+
+    def collected(self, activation_id: str) -> None:
+        """Its logs are there: the slot is free."""
+
+    def joined(self, activation_id: str) -> None:
+        """An unfinished activation was delivered by the broker once more."""
+
+    def again(self, message: ActivationMessage, record: ActivationRecord | None) -> None:
+        """One that is over was delivered once more. `record` None: none is stored."""
 
 
 Instrument = Callable[[str, Mapping[str, object]], None]

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 
+from msgspec import UNSET
+
 from actors import endings
 from actors.ports import Live
 from messages.commands import Ended, Idle, Redo, Resume
@@ -16,9 +18,7 @@ from messages.lifecycle import Stage
 from messages.wire import ActivationMessage, decode_message
 
 
-def resume(
-    live: Iterable[Live], noted: Container[str], *, alone_from: int, now_ms: int
-) -> list[Redo | Resume | Ended]:
+def resume(live: Iterable[Live], noted: Container[str], *, alone_from: int, now_ms: int) -> list[Redo | Resume | Ended]:
     """The commands that bring each live activation to its end. `noted`: ids that the note says were mid-run."""
     return [_one(each, noted, alone_from, now_ms) for each in live]
 
@@ -26,6 +26,8 @@ def resume(
 def within(live: Live, stage: Stage, *, alone_from: int, now_ms: int) -> Resume | Ended:
     """The same for one that this very process had begun, when its router was restarted; `stage`: with all that was appended."""
     message, starts = decode_message(live.message), max(live.starts, int(stage is Stage.STARTED))
+    if live.refusal is not None:
+        return Ended(message, endings.failed(message, None, 1, live.refusal, now_ms), [])
     if starts and live.replay == "never":
         return _interrupted(message, starts, now_ms)
     return Resume(message, live.counted, starts, alone=live.counted + 1 >= alone_from)
@@ -53,6 +55,8 @@ def _one(live: Live, noted: Container[str], alone_from: int, now_ms: int) -> Red
     message = decode_message(live.message)
     if live.finished is not None:
         return Redo(message, live.finished, live.stage is Stage.RECORDED, live.stage is Stage.ACKED)
+    if live.refusal is not None:
+        return Ended(message, endings.failed(message, None, 1, live.refusal, now_ms), [])
     if live.starts and live.replay == "never":
         return _interrupted(message, live.starts, now_ms)
     if live.died_alone:
@@ -60,4 +64,5 @@ def _one(live: Live, noted: Container[str], alone_from: int, now_ms: int) -> Red
         return Ended(message, endings.failed(message, None, 3, error, now_ms, live.starts), [])
     unjournaled = int(live.stage is Stage.ACCEPTED and message.activation_id in noted)
     counted = live.counted + unjournaled
-    return Resume(message, counted, live.starts + unjournaled, alone=counted + 1 >= alone_from)
+    posted = live.accepted_at if live.topic is not None else UNSET
+    return Resume(message, counted, live.starts + unjournaled, counted + 1 >= alone_from, posted)

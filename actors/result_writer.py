@@ -14,7 +14,7 @@ from msgspec import UNSET
 from actors import endings
 from actors.base import NodeActor, StreamServices, step
 from actors.system import Restarted
-from messages.commands import Completed, Ended, FinishedDurable, Logs, LookedUp, RecordWritten, Redo, Repeated
+from messages.commands import Acknowledged, Completed, Ended, FinishedDurable, Logs, LookedUp, RecordWritten, Redo, Repeated
 from messages.events import Acked, Finished, Recorded
 from messages.lifecycle import UNENDED, Stage
 from messages.record import answered, record_of, storable
@@ -39,9 +39,9 @@ ENDING: dict[End, dict[str, End]] = {
 
 
 class Ending:
-    """One activation on its way to its record. `logs` None: not there yet."""
+    """One activation on its way to its record. `logs` None: not there yet; `redone`: it ended in an earlier process."""
 
-    __slots__ = ("acked", "cid", "finished", "logs", "message", "state")
+    __slots__ = ("acked", "cid", "finished", "logs", "message", "redone", "state")
 
     def __init__(self, message: ActivationMessage, finished: Finished, logs: list[str] | None, cid: int) -> None:
         self.message = message
@@ -50,6 +50,7 @@ class Ending:
         self.cid = cid
         self.state = End.JOURNALING
         self.acked = False
+        self.redone = False
 
 
 class ResultWriter(NodeActor):
@@ -74,12 +75,14 @@ class ResultWriter(NodeActor):
     def on_redo(self, message: Redo) -> None:
         """It had finished in an earlier process: only what is missing is done again."""
         if message.recorded:
-            self._ack(message.message)
+            ending = Ending(message.message, message.finished, [], -1)
+            if not self._acknowledge(ending, self._record(ending, []), ran=True):
+                self._ack(message.message)
             return
         limits = message.finished.limits
         logs = endings.logs_lost(self.services.clock.wall_ms()) if limits is not UNSET and limits.logs else []
         ending = Ending(message.message, message.finished, logs, -1)
-        ending.acked = message.acked
+        ending.acked, ending.redone = message.acked, True
         self.endings[message.finished.id] = ending
         self._durable(ending)
 
@@ -99,12 +102,26 @@ class ResultWriter(NodeActor):
             self.services.settled(ending.cid, activation_id)
         if not ending.acked:
             self.services.answers.finished(activation_id, answered(record))
-            self._ack(ending.message)
+            if not self._acknowledge(ending, answered(record), ran=ending.cid >= 0 or ending.redone):
+                self._ack(ending.message)
         self._remember(activation_id)
         self.send(self.services.directory.router, Completed(activation_id))
         self.services.instrument("finished", {"finished": ending.finished, "message": ending.message})
         if ending.logs is not None:
             self._write(ending, record)
+
+    def _acknowledge(self, ending: Ending, record: ActivationRecord, *, ran: bool) -> bool:
+        """Whether a controller is told, and `acked` waits for that."""
+        live = self.services.journal.live.get(ending.finished.id)
+        if self.services.acks is None or live is None or live.topic is None:
+            return False
+        self.services.acks.finished(ending.message, ending.finished, record, ran=ran, more=ending.logs is None)
+        return True
+
+    def on_acknowledged(self, message: Acknowledged) -> None:
+        """Its controller knows."""
+        if self.services.journal.stage(message.activation_id) in (Stage.FINISHED, Stage.RECORDED):
+            self.services.journal.append(Acked(message.activation_id, self.services.clock.wall_ms()), lazy=True)
 
     def _remember(self, activation_id: str) -> None:
         now, ended = self.services.clock.monotonic(), self.services.ended
@@ -131,24 +148,34 @@ class ResultWriter(NodeActor):
         ending = self.endings.get(activation_id)
         if ending is not None:
             if ending.state is not End.JOURNALING:
-                self.services.answers.finished(activation_id, answered(self._record(ending, [])))
+                self._answer(answered(self._record(ending, [])), message)
+            elif message.posted and self.services.acks is not None:
+                self.services.acks.joined(activation_id)
             return
 
         def found(record: ActivationRecord | None) -> None:
-            self.reply(LookedUp(activation_id, record))
+            self.reply(LookedUp(activation_id, record, message))
 
         self.services.records.lookup(message.message.user.namespace.name, activation_id, found)
 
     def on_looked_up(self, message: LookedUp) -> None:
         """The stored record answers, without its logs as any answer."""
-        if message.record is not None:
-            self.services.answers.finished(message.activation_id, answered(message.record))
+        record = message.record
+        self._answer(None if record is None else answered(record), message.asked)
+
+    def _answer(self, record: ActivationRecord | None, asked: Repeated) -> None:
+        if record is not None:
+            self.services.answers.finished(asked.activation_id, record)
+        if asked.posted and self.services.acks is not None:
+            self.services.acks.again(asked.message, record)
 
     def _record(self, ending: Ending, logs: list[str]) -> ActivationRecord:
         return record_of(ending.message, ending.finished, logs)
 
     def _write(self, ending: Ending, record: ActivationRecord) -> None:
         self._step(ending, "logs")
+        if self.services.acks is not None:
+            self.services.acks.collected(ending.finished.id)
         self.services.records.write(record, self.told(RecordWritten(ending.finished.id)))
 
     def on_record_written(self, message: RecordWritten) -> None:
@@ -185,6 +212,7 @@ class ResultWriter(NodeActor):
         Logs: on_logs,
         RecordWritten: on_record_written,
         Repeated: on_repeated,
+        Acknowledged: on_acknowledged,
         LookedUp: on_looked_up,
         Restarted: on_restarted,
     }

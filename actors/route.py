@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import Enum
 
+from msgspec import UNSET, UnsetType
+
+from actors.admission import is_probe
 from actors.base import step
 from actors.pool_state import Waiting
 from messages.action import Executable
@@ -34,9 +37,12 @@ ROUTE: dict[Route, dict[str, Route]] = {
 
 
 class Routed:
-    """One activation here. `attempts` count for the poison rule, `starts` are all, `returns` those whose code didn't run."""
+    """One activation here. `attempts` count for the poison rule, `starts` are all, `returns` those whose code didn't run.
 
-    __slots__ = ("action", "alone", "attempts", "message", "returns", "since", "starts", "state", "tries")
+    `posted`: epoch ms when a broker got it; `refusal`: why it is not to be run.
+    """
+
+    __slots__ = ("action", "alone", "attempts", "message", "posted", "refusal", "returns", "since", "starts", "state", "tries")
 
     def __init__(self, message: ActivationMessage, action: Executable | None = None) -> None:
         self.message = message
@@ -47,10 +53,12 @@ class Routed:
         self.returns = 0
         self.tries = 0
         self.since = 0.0
+        self.posted: int | UnsetType = UNSET
+        self.refusal: str | UnsetType = UNSET
         self.state = Route.ARRIVED
 
     def waiting(self, action: Executable) -> Waiting:
-        """It as a job for the pool."""
+        """It as a job for the pool. Probes go first: a busy node is not a sick one."""
         return Waiting(
             id=self.message.activation_id,
             namespace=self.message.user.namespace.name,
@@ -62,6 +70,7 @@ class Routed:
             user_image=action.user_image,
             alone=self.alone,
             since=self.since,
+            first=is_probe(self.message),
         )
 
     def step(self, event: str) -> None:

@@ -24,6 +24,8 @@ class Command(Struct, frozen=True):
 class Invoke(Command, frozen=True):
     """New work from a transport, not yet accepted. `action` if the sender had read it already.
 
+    `topic`, `offset`: where a controller's message comes from; by HTTP it has no offset. `posted`: epoch ms when the broker
+    got it. `refusal`: it is accepted only to be ended with this text. `known`: it has a record already.
     `owed`: part of a composition that was accepted, so that a draining node takes it too.
     """
 
@@ -31,6 +33,9 @@ class Invoke(Command, frozen=True):
     action: Executable | None = None
     topic: str | UnsetType = UNSET
     offset: int | UnsetType = UNSET
+    posted: int | UnsetType = UNSET
+    refusal: str | UnsetType = UNSET
+    known: bool = False
     owed: bool = False
 
     @property
@@ -49,6 +54,7 @@ class Resume(Command, frozen=True):
     attempts: int
     starts: int
     alone: bool
+    posted: int | UnsetType = UNSET
 
     @property
     def activation_id(self) -> str:
@@ -350,9 +356,13 @@ class Ended(Command, frozen=True):
 
 
 class Repeated(Command, frozen=True):
-    """An activation that has ended here was handed in once more: who waits this time gets the answer of then."""
+    """An activation that has ended here was handed in once more: who waits this time gets the answer of then.
+
+    `posted`: by the broker, so that its controller is told once more.
+    """
 
     message: ActivationMessage
+    posted: bool = False
 
     @property
     def activation_id(self) -> str:
@@ -365,6 +375,13 @@ class LookedUp(Command, frozen=True):
 
     activation_id: str
     record: ActivationRecord | None
+    asked: Repeated
+
+
+class Acknowledged(Command, frozen=True):
+    """The controller that an activation came from knows how it ended."""
+
+    activation_id: str
 
 
 class Redo(Command, frozen=True):
@@ -397,5 +414,3 @@ class Completed(Command, frozen=True):
     """To the router: the activation is over but for what is lazily journaled."""
 
     activation_id: str
-
-

@@ -32,8 +32,12 @@ class Event(Struct, frozen=True, tag_field="e"):
 class Accepted(Event, frozen=True, tag="accepted"):
     """An activation is this node's to finish. `message` is the ActivationMessage's bytes without the caller's key.
 
-    A composition has a `plan` (`messages.composition`) beside it.
+    `topic`: it came from a controller, to whom its end is acknowledged; with `offset` from the broker, else by HTTP.
+    `refusal`: it can't be run, or may not; it ends with this text. Then `message` has no arguments, and `v` is 2: an older
+    release would run it. A composition has a `plan` (`messages.composition`) beside it.
     """
+
+    VERSION: ClassVar[int] = 2
 
     id: str
     message: Raw
@@ -41,6 +45,7 @@ class Accepted(Event, frozen=True, tag="accepted"):
     topic: str | UnsetType = UNSET
     offset: int | UnsetType = UNSET
     plan: Raw | UnsetType = UNSET
+    refusal: str | UnsetType = UNSET
     v: int = 1
 
 

@@ -41,6 +41,7 @@ class LiveActivation(Struct):
     accepted_at: int
     topic: str | None = None
     offset: int | None = None
+    refusal: str | None = None
     stage: Stage = Stage.ACCEPTED
     starts: int = 0
     counted: int = 0
@@ -99,8 +100,10 @@ class Fold:
         live = LiveActivation(event.id, event.message, event.at)
         if event.plan is not UNSET:
             live.plan = event.plan
+        live.topic = None if event.topic is UNSET else event.topic
+        live.refusal = None if event.refusal is UNSET else event.refusal
         if event.topic is not UNSET and event.offset is not UNSET:
-            live.topic, live.offset = event.topic, event.offset
+            live.offset = event.offset
             self.next_offsets[event.topic] = max(self.next_offsets.get(event.topic, 0), event.offset + 1)
         return live
 

@@ -102,6 +102,7 @@ class TopicConsumer:
         self._next: int | None = None
         self._commit: int | None = None
         self._committed: int | None = None
+        self._held = False
         self._over = False
         self._thread = threading.Thread(target=self._run, name=f"consume-{topic}", daemon=True)
 
@@ -121,6 +122,13 @@ class TopicConsumer:
             if self._window is not None:
                 self._window += count
             self._changed.notify()
+
+    def hold(self, held: bool) -> None:
+        """Read nothing, whatever is wanted, until told otherwise."""
+        if held is not self._held:
+            with self._changed:
+                self._held = held
+                self._changed.notify()
 
     def commit(self, offset: int) -> None:
         """Let the group's next reading begin at `offset`; later, and not at all if the broker is gone."""
@@ -215,7 +223,7 @@ class TopicConsumer:
                 self._hand_over(found.get(partition, []))
 
     def _may_take(self) -> int:
-        if self._handed:
+        if self._handed or self._held:
             return 0
         return BATCH if self._window is None else min(BATCH, self._window)
 

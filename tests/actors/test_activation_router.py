@@ -80,6 +80,7 @@ def live(made: Bench, stage: Stage = Stage.ACCEPTED, **facts: object) -> None:
     """The journal knows it as unfinished."""
     made.journal.stages[ID] = stage
     known = {"starts": 0, "counted": 0, "replay": "rerun", "finished": None, "alone": False} | facts
+    known |= {"topic": None, "accepted_at": 0, "refusal": None}
     made.journal.live[ID] = SimpleNamespace(message=Raw(encode(message())), stage=stage, **known)
 
 

@@ -19,7 +19,8 @@ FINISHED = Finished(ID, 5000, 0, 4000, 4500)
 
 
 def live(stage: Stage = Stage.ACCEPTED, **facts: object) -> SimpleNamespace:
-    known = {"starts": 0, "counted": 0, "died_alone": False, "alone": False, "replay": "rerun", "finished": None} | facts
+    known = {"starts": 0, "counted": 0, "died_alone": False, "alone": False, "replay": "rerun", "finished": None}
+    known |= {"topic": None, "accepted_at": 0, "refusal": None} | facts
     return SimpleNamespace(message=Raw(encode(message())), stage=stage, **known)
 
 

@@ -36,7 +36,7 @@ def ended(logs: list[str] | None = None) -> Ended:
 def finished_before(made: Bench, stage: Stage) -> None:
     """The journal has its end, and what was appended since."""
     made.journal.stages[ID] = stage
-    made.journal.live[ID] = SimpleNamespace(message=Raw(encode(message())), finished=FINISHED, stage=stage)
+    made.journal.live[ID] = SimpleNamespace(message=Raw(encode(message())), finished=FINISHED, stage=stage, topic=None)
 
 
 def names(made: Bench) -> list[str]:
@@ -181,7 +181,7 @@ def test_a_repeated_activation_gets_the_answer_of_then() -> None:
     assert (namespace, activation_id) == ("guest", ID)
     reply(record_of(message(), FINISHED, ["line"]))
     assert made.answers.named("finished")[-1][1].logs == []
-    made.deliver(LookedUp(ID, None))
+    made.deliver(LookedUp(ID, None, Repeated(message())))
     assert len(made.answers.named("finished")) == 3
 
 

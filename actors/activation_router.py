@@ -19,6 +19,7 @@ from actors.admission import UNSTORABLE, accepted, may_run_ahead, refusal, too_l
 from actors.base import NodeActor, Progress, Services
 from actors.container_proxy import ContainerProxy
 from actors.pool import Assign, Create, Pool, PoolSettings, shape_of_start
+from actors.repeats import repeated
 from actors.route import Route, Routed
 from actors.system import Restarted
 from containers import outcome
@@ -87,9 +88,12 @@ class ActivationRouter(NodeActor):
 
     def on_invoke(self, message: Invoke) -> None:
         """Refuse it for certain, join it to the same id, or journal that it is accepted."""
-        if self._repeated(message):
-            return
         activation_id = message.message.activation_id
+        known = repeated(self.services, self.routed.get(activation_id), message)
+        if known:
+            if isinstance(known, Repeated):
+                self.send(self.services.directory.writer, known)
+            return
         event = accepted(message, self.services.clock.wall_ms())
         delivered = message.offset is not UNSET
         refused = refusal(self.services, len(event.message), owed=message.owed, delivered=delivered)
@@ -104,25 +108,6 @@ class ActivationRouter(NodeActor):
         routed = self._enter(Routed(message.message, message.action))
         routed.posted, routed.refusal = message.posted, message.refusal
         routed.step("journal")
-
-    def _repeated(self, message: Invoke) -> bool:
-        """Whether the id is known: then it is not run; who handed it in gets the answer, now or when it is there."""
-        activation_id, delivered = message.message.activation_id, message.offset is not UNSET
-        stage = self.services.journal.stage(activation_id)
-        if activation_id in self.routed or stage in UNENDED:
-            routed = self.routed.get(activation_id)
-            if delivered and self.services.acks is not None:
-                self.services.acks.joined(activation_id)
-            # Without one it was accepted before this router was restarted.
-            if routed.state is not Route.ACCEPTING if routed else activation_id in self.services.journal.live:
-                self.services.answers.accepted(activation_id)
-            return True
-        if stage is not Stage.UNKNOWN or activation_id in self.services.ended or message.known:
-            if delivered:
-                self.services.answers.accepted(activation_id)
-            self.send(self.services.directory.writer, Repeated(message.message, delivered))
-            return True
-        return False
 
     def _enter(self, routed: Routed) -> Routed:
         self.routed[routed.message.activation_id] = routed
@@ -413,7 +398,7 @@ class ActivationRouter(NodeActor):
         """Its caller waits. It is refused if nothing of it was journaled, certainly; else the answer comes as ever."""
         activation_id = message.activation_id
         if activation_id in self.services.ended:
-            self.send(self.services.directory.writer, Repeated(message.message))
+            self.send(self.services.directory.writer, Repeated(message.message, message.offset is not UNSET))
         elif self.services.journal.stage(activation_id) is Stage.UNKNOWN:
             self.services.answers.refused(activation_id, endings.NOT_RUN, 503)
 

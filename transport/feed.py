@@ -31,6 +31,9 @@ WINDOW = 1000
 REFILL = 0.1
 """Seconds between looks whether there is room again."""
 
+AGAIN = 1.0
+"""Seconds until work that the node could not take just now is handed in again."""
+
 MARGIN_MS = 60_000
 """How much a controller's clock may be behind ours for its messages still to be known as newer than this process."""
 
@@ -193,11 +196,17 @@ class Feed:
             self._settle(offset)
 
     def refused(self, activation_id: str, reason: str, status: int) -> None:
-        """The store won't have it: a smaller one, to be ended. While the node drains nothing more is taken, nor committed."""
-        command = self._commands.pop(activation_id, None)
-        if command is not None and status in (400, 413):
-            smaller = structs.replace(command, refusal=reason)
-            self._clock.call_later(0, lambda: self._hand_in(smaller))
+        """The store won't have it: a smaller one, to be ended. Else it is tried again, unless the node has stopped taking."""
+        command = self._commands.get(activation_id)
+        if command is None or self._stopped:
+            return
+        if status in (400, 413):
+            command = self._commands[activation_id] = structs.replace(command, refusal=reason)
+        self._clock.call_later(AGAIN if status == 503 else 0, lambda: self._again(command))
+
+    def _again(self, command: Invoke) -> None:
+        if not self._stopped:
+            self._hand_in(command)
 
     def _settle(self, offset: int) -> None:
         commit = self._offsets.settle(offset)

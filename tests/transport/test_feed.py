@@ -174,15 +174,19 @@ async def test_blocked_namespaces_are_not_invoked():
     assert [each.refusal for each in made.handed] == [BLOCKED, UNSET]
 
 
-async def test_what_the_store_never_takes_ends_all_the_same():
-    """Handed in again, to be ended; a draining node's refusal settles nothing."""
+async def test_what_can_t_be_taken_is_handed_in_again():
+    """To be ended, if the store never takes it; as it is, if the node couldn't just then. Once stopped it is the topic's."""
     made = Made()
     await made.deliver(posted(1), posted(2))
     made.feed.refused(f"{1:032x}", "too large", 413)
     made.clock.later.pop()()
     assert made.handed[-1].refusal == "too large"
+    made.feed.refused(f"{2:032x}", "failed", 503)
+    made.clock.later.pop()()
+    assert made.handed[-1].refusal is UNSET
+    made.feed.stop()
     made.feed.refused(f"{2:032x}", "draining", 503)
-    assert len(made.handed) == 3
+    assert made.clock.later == []
     assert made.topic.commits == []
 
 

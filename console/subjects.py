@@ -12,7 +12,7 @@ from console.exits import Refused, WrongUsage
 from store.contract import Store
 from store.errors import Conflict
 
-NAME = re.compile(r"\w(?:[\w@ .&-]{0,254}[\w@.&-])?")
+NAME = re.compile(r"\w(?:[\w@ .&-]{0,254}[\w@.&-])?", re.ASCII)
 """Upstream's form of names; subjects have at least 5 characters."""
 
 Document = dict[str, Any]
@@ -31,7 +31,7 @@ def checked_subject(name: str) -> str:
 
 def checked_namespace(name: str) -> str:
     """The name. Raises WrongUsage unless it can be a namespace's."""
-    if not NAME.fullmatch(name):
+    if not NAME.fullmatch(name) or name == "_":
         raise WrongUsage(f"{name!r} can't be a namespace's name", "1 to 256 letters, digits and _ @ . & - and spaces inside")
     return name
 

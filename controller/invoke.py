@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from controller import access, errors, idempotency
+from controller import access, errors, idempotency, limits
 from controller.context import Api
 from controller.http import ClientGone, Reply, Request
 from controller.idempotency import Repeatable
@@ -31,7 +31,7 @@ async def invoke(api: Api, request: Request) -> Reply:
     api.throttles.invocation(request.identity)
     if not request.package:
         access.require_own(request.identity, f"{request.namespace}/{request.name}")
-    limit = api.limits.payload
+    limit = limits.payload(request.identity, api.limits)
     if request.announced > limit:
         await request.body(limit)
     blocking, only_result = query.flag("blocking"), query.flag("result")

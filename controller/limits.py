@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from marshmallow import ValidationError
@@ -77,6 +78,7 @@ class Effective(Struct, frozen=True):
     logs: Bounds
     concurrency: Bounds
     parameters: int
+    payload: int
     invocations_per_minute: int
     concurrent_invocations: int
     fires_per_minute: int
@@ -111,6 +113,21 @@ def _narrowed(system: Bounds, low: int | None, high: int | None) -> Bounds:
     return Bounds(least, system.std, most)
 
 
+_SIZE = re.compile(r"(\d{1,15}) ?([KMG]?)B", re.IGNORECASE)
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def _size(own: str | None, most: int) -> int:
+    """Bytes of a text such as `1048576 B` or `1 MB`, never more than `most`; that too if the text says nothing."""
+    found = _SIZE.fullmatch(own.strip()) if own is not None else None
+    return most if found is None else min(most, int(found[1]) * _UNITS[found[2].upper()])
+
+
+def payload(identity: Identity, system: SystemLimits) -> int:
+    """Bytes of an invocation's body that the namespace may send."""
+    return _size(identity.limits.max_payload_size, system.payload)
+
+
 def effective(identity: Identity, system: SystemLimits) -> Effective:
     """The limits of a namespace: its own where it has some, never beyond the system's."""
     own: UserLimits = identity.limits
@@ -126,7 +143,8 @@ def effective(identity: Identity, system: SystemLimits) -> Effective:
         memory=_narrowed(system.memory, own.min_action_memory, own.max_action_memory),
         logs=_narrowed(system.logs, own.min_action_logs, own.max_action_logs),
         concurrency=_narrowed(system.concurrency, own.min_action_concurrency, own.max_action_concurrency),
-        parameters=system.parameters,
+        parameters=_size(own.max_parameter_size, system.parameters),
+        payload=payload(identity, system),
         invocations_per_minute=rate(own.invocations_per_minute, system.invocations_per_minute),
         concurrent_invocations=concurrent,
         fires_per_minute=rate(own.fires_per_minute, system.fires_per_minute),
@@ -165,7 +183,7 @@ def namespace_limits(identity: Identity, system: SystemLimits) -> dict[str, obje
         "maxActionTimeout": found.timeout.max,
         "minActionConcurrency": found.concurrency.min,
         "maxActionConcurrency": found.concurrency.max,
-        "maxParameterSize": own.max_parameter_size or f"{found.parameters} B",
+        "maxParameterSize": f"{found.parameters} B",
         "maxActionInstances": found.max_instances,
         **{name: value for name, value in optional.items() if value is not None},
     }

@@ -22,7 +22,7 @@ async def read_put(api: Api, request: Request, collection: str) -> tuple[bool, E
     given = api.put_reader.given(body, value)
     content = api.put_reader.content(given)
     _check_size("exec", content.exec.size if content.exec else 0, api.limits.exec_size)
-    _check_size("parameters", pairs_size(content.parameters), api.limits.parameters)
+    _check_size("parameters", pairs_size(content.parameters), api.effective(request.identity).parameters)
     _check_size("annotations", pairs_size(content.annotations), api.limits.annotations)
     overwrite = request.query.flag("overwrite")
     return overwrite, api.put_reader.details(collection, given, content)

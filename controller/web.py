@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw, UnsetType
 
-from controller import errors, invoke, web_response
+from controller import errors, invoke, limits, web_response
 from controller.auth import same
 from controller.context import Api
 from controller.cors import Cors
@@ -51,8 +51,9 @@ async def _found(api: Api, request: Request, path: WebPath) -> tuple[Identity, T
     if target.web is None:
         raise errors.missing()
     api.throttles.invocation(owner)
-    if request.announced > api.limits.payload:
-        await request.body(api.limits.payload)
+    most = limits.payload(owner, api.limits)
+    if request.announced > most:
+        await request.body(most)
     return owner, target, target.web
 
 

@@ -53,7 +53,7 @@ def test_refusals(cli, data):
         assert (found.code, "no user nobody" in found.err) == (4, True)
 
 
-@pytest.mark.parametrize("name", ["bob", "", " alice", "alice ", "a/bcde", "alice\n", "x" * 257, "äö\x00üß"])
+@pytest.mark.parametrize("name", ["bob", "", " alice", "alice ", "a/bcde", "alice\n", "x" * 257, "äö\x00üß", "Zoë Ångström"])
 def test_names_that_no_subject_has(cli, data, name):
     """Upstream's form: 5 to 256 characters, no slash."""
     assert cli("user", "create", name, *data).code == 2
@@ -146,3 +146,9 @@ def test_an_unknown_store_is_said_to_be_one(cli, data):
     """Not a traceback, and nothing is made."""
     found = cli("user", "list", "--store", "mongodb", *data)
     assert (found.code, "not known" in found.err) == (4, True)
+
+
+@pytest.mark.parametrize("name", ["_", "", "a/b", "ä", " a", "x" * 257])
+def test_names_that_no_namespace_has(cli, data, name):
+    """`_` means one's own; the rest could be named in no path."""
+    assert cli("user", "create", "alice", "--namespace", name, *data).code == (0 if name == "" else 2)

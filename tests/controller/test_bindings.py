@@ -38,7 +38,7 @@ async def _arguments(server: Serving, path: str, body: dict[str, Any], auth: str
 LAYERS = ("provider", "binding", "action", "request")
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(st.dictionaries(st.sampled_from("abcdef"), st.sets(st.sampled_from(LAYERS), min_size=1), max_size=6))
 async def test_the_later_layer_wins(keys: dict[str, set[str]]) -> None:
     """4.1: provider < binding < action < request, for any choice of which layers name which key; GET shows the first three."""

@@ -30,6 +30,7 @@ class NodeProcess:
         self._log = next(log for log in logs if not log.exists())
         driver = () if "--driver" in flags else ("--driver", "process")
         command = [sys.executable, str(ROOT / "run.py"), "node", "--data-dir", str(data_dir), *driver, *flags]
+        self._from = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=ROOT, env={**os.environ, **environment}
@@ -38,7 +39,7 @@ class NodeProcess:
 
     @property
     def output(self) -> str:
-        return self._log.read_text(errors="replace")
+        return self._log.read_bytes()[self._from :].decode(errors="replace")
 
     @property
     def address(self) -> tuple[str, int]:

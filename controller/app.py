@@ -120,7 +120,7 @@ class App:
     async def _versioned(self, request: Request, segments: list[str]) -> Answer:
         if request.method == "OPTIONS":
             return system.ok(Cors.REST)
-        system.check_ready(self.api)
+        (system.check_readable if request.method == "GET" else system.check_ready)(self.api)
         if request.method == "GET" and segments in ([], [""]):
             return await system.api_info(self.api, request)
         if request.method == "GET" and segments == ["api-docs"]:

@@ -78,10 +78,6 @@ async def api_docs(api: Api, request: Request) -> Reply:
     return Reply(200, _encode({"swagger": "2.0", "info": title, "basePath": "/api/v1", "paths": described()}))
 
 
-def _reason(api: Api) -> str | None:
-    return api.deps.invoker.ready()
-
-
 async def ping(api: Api, request: Request) -> Reply:
     """GET /ping: 503 with the reason until the API may answer."""
     check_ready(api)
@@ -102,8 +98,15 @@ async def live(api: Api, request: Request) -> Reply:
 
 
 def check_ready(api: Api) -> None:
-    """Raises ApiError 503 with the reason while the API may not answer."""
-    reason = _reason(api)
+    """Raises ApiError 503 with the reason while the API may not do what it is asked."""
+    reason = api.deps.invoker.ready()
+    if reason is not None:
+        raise ApiError(503, reason)
+
+
+def check_readable(api: Api) -> None:
+    """Raises ApiError 503 with the reason while the API can't show what is stored: a full disk is none."""
+    reason = api.deps.invoker.readable()
     if reason is not None:
         raise ApiError(503, reason)
 

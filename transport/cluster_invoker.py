@@ -118,6 +118,10 @@ class ClusterInvoker:
         """Invoker.ready."""
         return self._unready()
 
+    def readable(self) -> str | None:
+        """Invoker.readable."""
+        return self._unready()
+
     def in_flight(self, namespace: str) -> int:
         """Invoker.in_flight."""
         return self.balancer.in_flight(namespace)

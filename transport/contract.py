@@ -52,7 +52,10 @@ class Invoker(Protocol):
         """Unfinished activations of a namespace, by its name: those being accepted now too."""
 
     def ready(self) -> str | None:
-        """None when the API may answer, else the reason for a 503."""
+        """None when the API may do whatever it is asked, else the reason for a 503."""
+
+    def readable(self) -> str | None:
+        """None when the API may at least show what is stored, else the reason for a 503."""
 
 
 class Compositions(Protocol):

@@ -123,8 +123,9 @@ class LocalAnswers:
 
 
 class LocalInvoker:
-    """An Invoker that hands work to this process's router. `unready` says why the API may not answer yet, or None.
+    """An Invoker that hands work to this process's router.
 
+    `unready` says why the API may not do everything, `unreadable` why it can't even show what is stored, or None.
     `unfinished` are the ids of a namespace's activations that the router knows of.
     """
 
@@ -134,6 +135,7 @@ class LocalInvoker:
         hand_in: Callable[[Invoke], None],
         pending: Callable[[str, str], dict[str, object] | None],
         unready: Callable[[], str | None],
+        unreadable: Callable[[], str | None],
         unfinished: Callable[[str], Iterable[str]],
         node: str = "invoker0",
     ) -> None:
@@ -141,6 +143,7 @@ class LocalInvoker:
         self._hand_in = hand_in
         self._pending = pending
         self._unready = unready
+        self._unreadable = unreadable
         self._unfinished = unfinished
         self._node = node
         self._entering: dict[str, str] = {}
@@ -161,6 +164,10 @@ class LocalInvoker:
     def pending(self, namespace: str, activation_id: str) -> dict[str, object] | None:
         """Invoker.pending."""
         return self._pending(namespace, activation_id)
+
+    def readable(self) -> str | None:
+        """Invoker.readable."""
+        return self._unreadable()
 
     def in_flight(self, namespace: str) -> int:
         """Invoker.in_flight."""

@@ -80,7 +80,7 @@ class Node:
         self._ready = False
         self._ended = False
         self.invoker = LocalInvoker(
-            self.answers, self._hand_in, self._pending, self.unready, self._unfinished, self._stream
+            self.answers, self._hand_in, self._pending, self.unready, self.unreadable, self._unfinished, self._stream
         )
         self.compositions = CompositionDoor()
         self._failpoint = parse_failpoint(settings.failpoint) if settings.failpoint else None
@@ -238,10 +238,16 @@ class Node:
     def _pending(self, namespace: str, activation_id: str) -> dict[str, object] | None:
         return self._core.pending(namespace, activation_id) if self._core is not None else None
 
-    def unready(self) -> str | None:
-        """Why the node may not answer the API now, or None."""
+    def unreadable(self) -> str | None:
+        """Why the node may not even show what is stored, or None."""
         if not self._ready or self._core is None:
             return ENDING if self._ended else STARTING
+        return None
+
+    def unready(self) -> str | None:
+        """Why the node may not do all that the API asks now, or None."""
+        if (reason := self.unreadable()) is not None:
+            return reason
         stalled = self._stalled()
         if stalled > self.settings.lease:
             return STALLED.format(seconds=stalled)

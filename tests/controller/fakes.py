@@ -53,6 +53,7 @@ class FakeInvoker:
         self.hold = False
         self.state = "running"
         self.reason: str | None = None
+        self.unreadable: str | None = None
         self.refusal: Refused | ConnectionAbortedError | None = None
         self.seen: list[tuple[ActivationMessage, Executable | None]] = []
         self.invocations: list[FakeInvocation] = []
@@ -96,6 +97,9 @@ class FakeInvoker:
 
     def ready(self) -> str | None:
         return self.reason
+
+    def readable(self) -> str | None:
+        return self.unreadable
 
 
 def golden_manifest() -> Manifest:

@@ -115,13 +115,27 @@ async def test_unfinished_activations_are_shown_only_when_asked_for() -> None:
 async def test_until_ready_everything_answers_503_with_the_reason() -> None:
     """The process lives, and says what it waits for."""
     async with serving() as server:
-        server.invoker.reason = "reading the journal"
+        server.invoker.reason = server.invoker.unreadable = "reading the journal"
         for path in ("/ping", "/ready", f"{API}/actions", "/api/v1"):
             answer = await server.send("GET", path)
             assert (answer.status, answer.error) == (503, "reading the journal")
         assert (await server.send("GET", "/live")).status == 200
-        server.invoker.reason = None
+        server.invoker.reason = server.invoker.unreadable = None
         assert (await server.send("GET", "/ready")).status == 200
+
+
+async def test_what_is_stored_can_be_read_while_nothing_new_is_taken() -> None:
+    """A disk that is almost full ends writing, not reading."""
+    async with serving() as server:
+        await server.put_action("a")
+        activation_id = (await server.send("POST", f"{API}/actions/a", {})).json["activationId"]
+        server.invoker.reason = "The disk is almost full."
+        record = f"activations/{activation_id}"
+        for path in ("actions", "actions/a", "activations", record, f"{record}/logs", "limits"):
+            assert (await server.send("GET", f"{API}/{path}")).status == 200
+        for method, path in (("PUT", "actions/b"), ("DELETE", "actions/a"), ("POST", "actions/a")):
+            answer = await server.send(method, f"{API}/{path}", {})
+            assert (answer.status, answer.error) == (503, "The disk is almost full.")
 
 
 async def test_a_store_that_is_away_is_503() -> None:

@@ -36,6 +36,8 @@ def test_almost_full(tmp_path: Path) -> None:
             until(lambda: ready(node)[0] == 503, 10, "still ready with a disk almost full")
             assert "almost full" in ready(node)[1]
             assert story.invoke(node, "work", "meanwhile", blocking=True).outcome == "refused"
+            for path in ("actions/work", "activations?limit=1"):
+                assert node.api("GET", path).status == 200
             ballast.unlink()
             until(lambda: ready(node)[0] == 200, 10, "not ready again with space on the disk")
             assert story.invoke(node, "work", "after", blocking=True, wanted=GOOD).outcome == "answer"

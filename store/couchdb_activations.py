@@ -29,7 +29,11 @@ _FIELDS = msgspec.json.Decoder(Fields).decode
 
 def document(record: ActivationRecord, max_body: int, now: int) -> dict[str, Any]:
     """The record in upstream's form. Raises StoreRefused as `encode_record`."""
-    fields = split(_FIELDS(encode_record(record, max_body)))
+    body = encode_record(record, max_body)
+    try:
+        fields = split(_FIELDS(body))
+    except msgspec.MsgspecError as error:  # a lone surrogate in a result, for instance
+        raise StoreRefused(f"record {record.activation_id} is not valid JSON: {error}") from None
     return {"_id": record.doc_id, **fields, "entityType": "activation", "updated": now}
 
 
@@ -50,8 +54,9 @@ class CouchActivations:
     async def write(self, records: Sequence[ActivationRecord]) -> list[bool]:
         """See ActivationStore."""
         now = self._wall_ms()
-        documents = [document(record, self._max_body, now) for record in records]
-        return await self._writers.run(lambda client: _write(_database(client), documents))
+        return await self._writers.run(
+            lambda client: _write(_database(client), [document(record, self._max_body, now) for record in records])
+        )
 
     async def get(self, namespace: str, activation_id: str) -> ActivationRecord | None:
         """See ActivationStore."""

@@ -189,7 +189,7 @@ class Database:
 
     def delete(self, doc_id: str, rev: str) -> None:
         """Raises Conflict, NotFound."""
-        self.client.ask("DELETE", (self.name, *_path(doc_id)), {"rev": rev})
+        decode(self.client.ask("DELETE", (self.name, *_path(doc_id)), {"rev": rev}).body, Written)
 
     def rows(self, *path: str, **query: object) -> list[Row]:
         """Rows of `_all_docs` or of a view."""

@@ -20,7 +20,7 @@ TEXT = "text/plain; charset=UTF-8"
 BINARY = "application/octet-stream"
 
 
-class Attached(Struct, frozen=True, rename="camel", omit_defaults=True):
+class Attached(Struct, frozen=True, rename="camel"):
     """Where code is. The name's scheme says it: `mem:` in the name itself, `couch:` or none in an attachment."""
 
     attachment_name: str

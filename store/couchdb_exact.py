@@ -25,12 +25,18 @@ SAFE = 2**53
 _SHORT = 15
 """Digits that a double always holds."""
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d+(\.\d+)?([eE][+-]?\d+)?')
+TEXTS = frozenset({"logs", "exec"})
+"""Fields that hold no numbers that matter, but much text."""
+
+_SUSPECT = re.compile(rb"\d[eE]|[\d.]{16}")
+"""What a number that changes has in it; much else has too."""
+
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-?\d+(\.\d+)?([eE][+-]?\d+)?')
 
 
 def split(fields: Fields) -> Fields:
     """The fields as they can be stored, with `exact` if one of them needs it."""
-    kept = {name: bytes(value).decode() for name, value in fields.items() if _inexact(bytes(value))}
+    kept = {name: bytes(value).decode() for name, value in fields.items() if name not in TEXTS and _inexact(bytes(value))}
     if not kept:
         return fields
     stored = fields | {name: Raw(_TOKEN.sub(_storable, bytes(fields[name]))) for name in kept}
@@ -51,7 +57,7 @@ def join(fields: Fields) -> Fields:
 
 
 def _inexact(text: bytes) -> bool:
-    return any(_changes(match) for match in _TOKEN.finditer(text) if match[0][0] != ord('"'))
+    return _SUSPECT.search(text) is not None and any(_changes(match) for match in _TOKEN.finditer(text) if match[0][0] != ord('"'))
 
 
 def _changes(match: re.Match[bytes]) -> bool:

@@ -47,26 +47,23 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             found = self.server.outer.faults.meet(self.server.outer.couch, request)
         except Lost:
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NOW_RESET)
-            self.close_connection = True
-            self.wfile = None  # type: ignore[assignment]
-            self.connection.close()
+            self._reset()
             return
         with contextlib.suppress(OSError):
             self._send(found)
 
+    def _reset(self) -> None:
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NOW_RESET)
+        self.rfile.close()
+        self.connection.close()
+
     def handle_one_request(self) -> None:
         """A connection that was cut on purpose is no error."""
-        with contextlib.suppress(OSError, ValueError, AttributeError):
+        try:
             super().handle_one_request()
-            return
-        self.close_connection = True
-
-    def finish(self) -> None:
-        """As above."""
-        if self.wfile is not None:
-            with contextlib.suppress(OSError):
-                super().finish()
+        except (OSError, ValueError):
+            self.close_connection = True
 
     def _body(self, headers: dict[str, str]) -> bytes:
         if headers.get("transfer-encoding") == "chunked":

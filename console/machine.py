@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from config.settings import Settings
 from console.banner import Finding
@@ -83,6 +84,16 @@ def data_finding(path: Path, low_disk: int) -> Finding:
     return Finding("Data", True, f"{place}, {free / 2**30:.1f} GB free")
 
 
+def store_finding(settings: Settings) -> Finding:
+    """Where the state is; of a CouchDB's address never the password."""
+    if settings.store == "sqlite":
+        return Finding("Store", True, "SQLite in the data directory")
+    parts = urlsplit(settings.store)
+    place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    who = f"user {unquote(parts.username)}" if parts.username else "nobody's credentials"
+    return Finding("Store", True, f"CouchDB at {place} with {who}, databases {settings.db_prefix}journal and others")
+
+
 def _user() -> str:
     import pwd
 
@@ -96,7 +107,7 @@ def look(settings: Settings) -> list[Finding]:
     """All findings about the machine."""
     return [
         python_finding(settings.python), node_finding(), docker_finding(settings),
-        data_finding(settings.data_dir, settings.low_disk),
+        data_finding(settings.data_dir, settings.low_disk), store_finding(settings),
     ]  # fmt: skip
 
 

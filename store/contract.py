@@ -195,6 +195,9 @@ class Store(Protocol):
     async def installation_id(self) -> str:
         """Random, made on first start, kept in the store: the label of this installation's containers."""
 
+    def outage(self) -> float:
+        """Seconds for which the store has given no certain answer; 0 while it answers, and where it is no other process."""
+
     async def vacuum(self, pages: int) -> int:
         """Give at most `pages` pages of deleted data back to the disk; how many were. 0 where the store does so itself."""
 

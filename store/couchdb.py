@@ -18,8 +18,8 @@ from store.couchdb_heartbeats import CouchHeartbeats
 from store.couchdb_log import DATABASE, CouchLog
 from store.couchdb_setup import PATIENCE, prepare
 from store.couchdb_subjects import CouchSubjects
-from store.couchdb_worker import Workers
-from store.errors import Conflict
+from store.couchdb_worker import Health, Workers
+from store.errors import Conflict, StoreError, StoreFailed
 from store.records import ENTITY_FACTOR, MAX_BODY
 
 INSTALLATION = "installation"
@@ -28,6 +28,9 @@ INSTALLATION = "installation"
 READERS = 4
 """Threads for everything but appends and records."""
 
+
+WATCH_EVERY = 2.0
+"""Seconds without an answer to anything after which the database is asked for one."""
 
 BEAT_TIMEOUT = 5.0
 """Seconds without an answer to a heartbeat: the lease is twice that."""
@@ -42,10 +45,13 @@ class CouchStore:
 
     def __init__(self, settings: CouchSettings, max_body: int = MAX_BODY, wall_ms: Callable[[], int] = _wall_ms) -> None:
         self.settings = settings
-        self._appends = Workers("journal", 1, self._connect)
-        self._records = Workers("records", 1, self._connect)
-        self._beats = Workers("heartbeats", 1, lambda: Client(structs.replace(settings, read_timeout=BEAT_TIMEOUT)))
-        self._rest = Workers("rest", READERS, self._connect)
+        self._health = Health()
+        self._appends = Workers("journal", 1, self._connect, self._health)
+        self._records = Workers("records", 1, self._connect, self._health)
+        self._beats = Workers("heartbeats", 1, self._connect_quick, self._health)
+        self._rest = Workers("rest", READERS, self._connect, self._health)
+        self._watching: asyncio.Task[None] | None = None
+        self._installation = ""
         self.journal = CouchLog(self._appends, self._rest, max_body)
         self.activations = CouchActivations(self._records, self._rest, max_body, wall_ms)
         self.entities = CouchEntities(self._rest, max_body * ENTITY_FACTOR)
@@ -55,15 +61,20 @@ class CouchStore:
     def _connect(self) -> Client:
         return Client(self.settings)
 
+    def _connect_quick(self) -> Client:
+        return Client(structs.replace(self.settings, read_timeout=BEAT_TIMEOUT))
+
     @classmethod
     async def open(cls, settings: CouchSettings, max_body: int = MAX_BODY, patience: float = PATIENCE) -> CouchStore:
         """Make the databases where they are missing. Raises StoreUnusable with what to do about it."""
         store = cls(settings, max_body)
         try:
             await store._rest.run(lambda client: prepare(client, patience))
+            store._installation = await store._rest.run(lambda client: _installation_id(client.database(DATABASE)))
         except BaseException:
             await store.close()
             raise
+        store._watching = asyncio.get_running_loop().create_task(store._watch())
         return store
 
     @property
@@ -73,7 +84,25 @@ class CouchStore:
 
     async def installation_id(self) -> str:
         """See Store."""
-        return await self._rest.run(lambda client: _installation_id(client.database(DATABASE)))
+        return self._installation
+
+    def outage(self) -> float:
+        """See Store."""
+        return self._health.outage()
+
+    async def _watch(self) -> None:
+        """Ask for a sign of life where nobody else does: an outage of an idle node is seen, and its end."""
+        name = self.settings.prefix + DATABASE
+        while True:
+            await asyncio.sleep(WATCH_EVERY)
+            if time.monotonic() - self._health.answered_at < WATCH_EVERY:
+                continue
+            try:
+                await self._beats.run(lambda client: client.ask("GET", (name,)))
+            except StoreFailed:
+                return  # credentials are not tried again; the next write tells the node
+            except StoreError:
+                continue
 
     async def vacuum(self, pages: int) -> int:
         """See Store: CouchDB compacts by itself."""
@@ -81,6 +110,8 @@ class CouchStore:
 
     async def close(self) -> None:
         """See Store."""
+        if self._watching is not None:
+            self._watching.cancel()
         await asyncio.gather(*(workers.close() for workers in self._workers()))
 
     def _workers(self) -> tuple[Workers, ...]:

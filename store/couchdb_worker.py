@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import NamedTuple, TypeVar, cast
@@ -24,6 +25,26 @@ CLOSE = 2.0
 """Seconds that a request under way may keep the store from closing; the thread then ends with the process."""
 
 
+class Health:
+    """Since when the database has given no certain answer. Told by all workers of a store, on the loop."""
+
+    def __init__(self) -> None:
+        self.answered_at = time.monotonic()
+        self._failing_since: float | None = None
+
+    def told(self, failure: BaseException | None) -> None:
+        """A request came back."""
+        now = time.monotonic()
+        if isinstance(failure, StoreUnavailable):
+            self._failing_since = self._failing_since or now
+        else:
+            self.answered_at, self._failing_since = now, None
+
+    def outage(self) -> float:
+        """Seconds; 0 while it answers."""
+        return 0.0 if self._failing_since is None else time.monotonic() - self._failing_since
+
+
 class _Job(NamedTuple):
     operation: Operation[object]
     future: asyncio.Future[object]
@@ -32,7 +53,8 @@ class _Job(NamedTuple):
 class Workers:
     """`count` threads that share one queue."""
 
-    def __init__(self, name: str, count: int, connect: Callable[[], Client]) -> None:
+    def __init__(self, name: str, count: int, connect: Callable[[], Client], health: Health | None = None) -> None:
+        self._health = health or Health()
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._waiting = 0
@@ -90,6 +112,7 @@ class Workers:
 
     def _deliver(self, future: asyncio.Future[object], value: object, failure: BaseException | None) -> None:
         self._waiting -= 1
+        self._health.told(failure)
         if future.done():
             return
         if failure is None:

@@ -341,6 +341,10 @@ class MemoryStore:
         """See Store."""
         return self._installation
 
+    def outage(self) -> float:
+        """See Store."""
+        return 0.0
+
     async def vacuum(self, pages: int) -> int:
         """See Store."""
         return 0

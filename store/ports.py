@@ -17,7 +17,7 @@ from messages.commands import Fetched
 from messages.record import LOGS_LOST, fitting, without_logs, without_result
 from messages.wire import ActivationMessage, ActivationRecord, Identity
 from store.contract import ActivationStore, EntityStore, SubjectStore
-from store.errors import StoreError, StoreRefused, StoreUnavailable
+from store.errors import StoreError, StoreFailed, StoreRefused, StoreUnavailable
 
 LINGER = 0.01
 """Seconds. What a crash can cost in it is the logs of an activation; its record is written after the restart."""
@@ -121,6 +121,8 @@ class Actions:
         try:
             found = await self._read(message)
             identity = None if message.user.authkey else await self._identity(message.user.namespace.name)
+        except StoreFailed:
+            raise  # the process ends, the activation waits for the next one
         except StoreError:
             reply(Fetched(activation_id, None, status_code=outcome.WHISK_ERROR, error=outcome.NOT_FETCHED))
             return

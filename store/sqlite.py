@@ -52,6 +52,10 @@ class SqliteStore:
         """See Store."""
         return await self._writer.submit(_installation_id)
 
+    def outage(self) -> float:
+        """See Store."""
+        return 0.0
+
     async def vacuum(self, pages: int) -> int:
         """See Store."""
         return await self._writer.submit(lambda connection: _vacuum(connection, pages))

@@ -255,7 +255,7 @@ class Node:
 
     def _stalled(self) -> float:
         own = self._core.journal.stalled() if self._core is not None else 0.0
-        return max(own, self.compositions.stalled())
+        return max(own, self.compositions.stalled(), self._store.outage() if self._store is not None else 0.0)
 
     def _actor_failed(self, name: str, error: Exception, message: object) -> None:
         """Logged once, with the activation."""

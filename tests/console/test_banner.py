@@ -10,7 +10,7 @@ import pytest
 
 from config.load import load
 from console.banner import Finding, Started, curl_lines, greeting, preflight
-from console.machine import data_finding, docker_finding, exposure, look, node_finding, python_finding, version_of
+from console.machine import data_finding, docker_finding, exposure, look, node_finding, python_finding, store_finding, version_of
 from console.screen import NodeScreen
 from tests.console.fake_api import AUTH, fake_node
 
@@ -141,5 +141,13 @@ def test_docker_finding_of_an_engine():
 
 
 def test_look_finds_all_parts(tmp_path):
-    """Python, Node.js, Docker and the data directory, always in this order."""
-    assert [finding.part for finding in look(load({"data_dir": str(tmp_path)}, {}))] == ["Python", "Node.js", "Docker", "Data"]
+    """Python, Node.js, Docker, data directory and store, always in this order."""
+    parts = [finding.part for finding in look(load({"data_dir": str(tmp_path)}, {}))]
+    assert parts == ["Python", "Node.js", "Docker", "Data", "Store"]
+
+
+def test_a_couchdb_is_named_without_its_password():
+    """Address, user and prefix, so that one sees where the state is."""
+    finding = store_finding(load({"store": "https://ow%40x:hidden-word@couch:6984", "db_prefix": "p_"}, {}))
+    assert finding.ok and "https://couch:6984 with user ow@x, databases p_journal" in finding.text
+    assert "hidden-word" not in finding.text

@@ -69,7 +69,7 @@ def test_defaults(cli, started):
     [
         (("--port", "x"), "--port must be a whole number"),
         (("--driver", "podman"), "--driver must be"),
-        (("--store", "http://a:b@c"), "not yet in this release"),
+        (("--store", "ftp://a:b@c"), "must be sqlite, or a CouchDB's address"),
         (("--kafka", "h"), "--kafka must be host:port"),
         (("--api-hosts", "h:1"), "No such option"),
         (("--config", "none.toml"), "none.toml"),

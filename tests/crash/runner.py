@@ -33,12 +33,13 @@ def bare_runtimes(directory: Path) -> str:
 
 
 class Play:
-    """One case in a directory of its own."""
+    """One case in a directory of its own. `store`: the URL of a CouchDB, empty for the data directory's SQLite."""
 
-    def __init__(self, case: Case, directory: Path) -> None:
+    def __init__(self, case: Case, directory: Path, store: str = "") -> None:
         self.case = case
         self.data_dir = directory / "data"
-        self.flags = ("--runtimes", bare_runtimes(directory))
+        self.store = store
+        self.flags = ("--runtimes", bare_runtimes(directory), *(("--store", store) if store else ()))
         self.environment = {"REWHISK_SNAPSHOT_EVERY": str(SNAPSHOT_EVERY), "REWHISK_RUN_AHEAD_AFTER": "0s"}
 
     def run(self) -> None:
@@ -50,7 +51,7 @@ class Play:
             else:
                 self._killed_at_work(story)
             self._restarted(story)
-            story.check(self.data_dir)
+            story.check(self.store or self.data_dir)
 
     def _node(self, failpoint: str = "") -> Node:
         more = {"REWHISK_FAILPOINT": failpoint} if failpoint else {}

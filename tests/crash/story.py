@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 import threading
@@ -13,6 +14,9 @@ from typing import Any
 import msgspec
 
 from messages.events import Accepted, AnyEvent
+from store.contract import ActivationQuery
+from store.couchdb import CouchStore
+from store.couchdb_client import parse_url
 from store.sqlite_schema import FILE_NAME
 from tests.crash.node import Ended, NoAnswer, Node, until
 from tests.crash.watch import Watch
@@ -79,9 +83,9 @@ class Story:
             self.violations.append(f"the node ended with {ended.code}, not {codes}")
         self.violations += [f"left behind: {what}" for what in ended.left]
 
-    def history(self, data_dir: Path, stream: str = "invoker0") -> History:
-        """All facts, when the node is at rest or ended."""
-        database = Stored.read(data_dir, stream)
+    def history(self, place: Path | str, stream: str = "invoker0") -> History:
+        """All facts, when the node is at rest or ended. `place`: its data directory, or the URL of its store."""
+        database = Stored.read(place, stream) if isinstance(place, Path) else Stored.ask(place, stream)
         told, violations = [], [*self.violations]
         submitted: dict[str, Submitted] = {}
         for id, n in database.accepted.items():
@@ -107,10 +111,10 @@ class Story:
             violations=violations,
         )
 
-    def check(self, data_dir: Path) -> History:
+    def check(self, place: Path | str) -> History:
         """Judge the story. Raises Broken."""
         until(lambda: all(run.end is not None for run in self.watch.runs), 5, lambda: f"user code still runs: {self.watch.runs}")
-        history = self.history(data_dir)
+        history = self.history(place)
         check(history)
         return history
 
@@ -125,7 +129,7 @@ def _stored_form(shown: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Stored:
-    """What the SQLite file holds. `accepted`: id to the caller's key."""
+    """What the store holds. `accepted`: id to the caller's key."""
 
     installation: str
     records: list[dict[str, Any]]
@@ -142,6 +146,29 @@ class Stored:
         journal = journal_events(documents)
         accepted = {e.id: str(_arguments(e).get("n")) for _, e in journal if isinstance(e, Accepted)}
         return cls(next(v for k, v in found.items() if "installation" in k), records, journal, accepted)
+
+    @classmethod
+    def ask(cls, url: str, stream: str = "invoker0") -> Stored:
+        """Read it from a CouchDB."""
+        return asyncio.run(cls._ask(url, stream))
+
+    @classmethod
+    async def _ask(cls, url: str, stream: str) -> Stored:
+        store = await CouchStore.open(parse_url(url))
+        try:
+            found = [(each.n, each.body) for each in await store.journal.range(stream, 1, 10**9)]
+            journal = journal_events(found)
+            accepted = {e.id: e for _, e in journal if isinstance(e, Accepted)}
+            namespaces = {msgspec.json.decode(e.message)["user"]["namespace"]["name"] for e in accepted.values()}
+            records = [
+                msgspec.json.decode(msgspec.json.encode(record))
+                for namespace in namespaces
+                for record in await store.activations.list(ActivationQuery(namespace, limit=0))
+            ]
+            keys = {id: str(_arguments(e).get("n")) for id, e in accepted.items()}
+            return cls(await store.installation_id(), records, journal, keys)
+        finally:
+            await store.close()
 
     def events(self, n: str) -> list[str]:
         """Names of the events of the caller's key, in order."""

@@ -137,7 +137,11 @@ class ContainerProxy(NodeActor):
     def _admit(self, message: Run) -> None:
         job = message.job
         self.owner = (job.message.user.namespace.name, job.action.key)
-        self.runs[job.activation_id] = ActiveRun(job)
+        run = ActiveRun(job)
+        beside = [other for other in self.runs.values() if other.phase is not Phase.COLLECTING]
+        for each in (*beside, *([run] if beside else [])):
+            each.shared = True
+        self.runs[job.activation_id] = run
         event = Started(
             job.activation_id, job.attempt, self.container, self.services.clock.wall_ms(), job.action.replay, job.alone
         )
@@ -249,6 +253,7 @@ class ContainerProxy(NodeActor):
             wait_time=max(0, run.start - job.message.start),
             init_time=UNSET if run.init_ms is None else round(run.init_ms),
             attempts=job.starts + 1,
+            shared_logs=run.shared and action.limits.logs > 0,
         )
 
     def on_logs(self, message: Logs) -> None:

@@ -138,7 +138,7 @@ RUN: dict[Phase, dict[str, Phase]] = {
 class ActiveRun:
     """One activation in the container. Times in ms; `start` is epoch ms of the first call."""
 
-    __slots__ = ("healthy", "init_ms", "job", "phase", "run_ms", "start", "timed_out")
+    __slots__ = ("healthy", "init_ms", "job", "phase", "run_ms", "shared", "start", "timed_out")
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -148,3 +148,4 @@ class ActiveRun:
         self.run_ms = 0.0
         self.healthy = True
         self.timed_out = False
+        self.shared = False  # whether code of another activation ran beside it: then nothing tells their output apart

@@ -80,7 +80,7 @@ class LogReader(NodeActor):
         if run is not None and run.end is not None:
             self.closing -= 1
         now = log_time(self.services.clock.wall_ms() * 1_000_000)
-        collected = self._demux(end.cid).collect(end.activation_id, now)
+        collected = self._demux(end.cid).collect(end.activation_id, now, marked=end.wait)
         limit = run.limit if run is not None else MB  # begun with a reader before this one, whose lines are lost
         lines = collected.lines + notes_for(collected, sentinels=True, developer_error=end.failed, limit=limit, time=now)
         intact = collected.complete and not collected.truncated

@@ -264,8 +264,9 @@ class Pool(Ledger):
                 full = self._containers.used + cell.memory > self.settings.memory
                 if full or self._containers.starting >= self.settings.starting:
                     break
-                container = self._containers.create(shape, 1, None, now)
-                decisions.append(Create(container.cid, cell.kind, cell.image, cell.memory, 1, False, prewarm=True))
+                slots = cell.concurrency
+                container = self._containers.create(shape, slots, None, now)
+                decisions.append(Create(container.cid, cell.kind, cell.image, cell.memory, slots, False, prewarm=True))
 
     def _plan_alone(self, now: float, decisions: list[Decision]) -> None:
         """The job that wants to be alone starts when nothing runs; its container may be made ready before that."""
@@ -313,6 +314,7 @@ class Pool(Ledger):
             container.owner = action.owner
             container.limit = min(container.concurrency, job.concurrency)
             action.up += 1
+            action.places += container.limit
             action.warming += container.limit - 1
             self._cells_due = True
         if not job.alone:

@@ -34,7 +34,7 @@ class Demand:
             return "a container is being created"
         source = action.shape.source
         cold = self._estimates.cold(action.owner[1], source)
-        servers = (action.up + action.starting) * action.concurrency
+        servers = action.places + action.starting * action.concurrency
         worth = worth_it(action.unprovided, servers, self._estimates.runs.get(action.owner[1]), cold)
         # The mean may be wrong about these runs: who has waited as long as a creation takes gets one, but one at a time.
         if not worth and (not self._patience_ended(action, cold, now) or action.starting):
@@ -54,7 +54,7 @@ class Demand:
         if not cells or waiting <= 0:
             return None
         run, init = self._estimates.runs.get(action.owner[1]), self._estimates.init(action.owner[1])
-        if worth_it(waiting, action.up * action.concurrency, run, init) or self._patience_ended(action, init, now):
+        if worth_it(waiting, action.places, run, init) or self._patience_ended(action, init, now):
             return next(iter(cells.values()))
         return None
 

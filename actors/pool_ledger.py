@@ -124,6 +124,7 @@ class Ledger:
         self._creation_ended(container)
         container.owner, container.ready, container.since = owner, True, now
         container.limit = min(container.concurrency, action.concurrency)
+        action.places += container.limit
         action.open[container.cid] = container
         self._dirty[owner] = None
         self._expiry = min(self._expiry, now + self.settings.idle_timeout)
@@ -224,6 +225,7 @@ class Ledger:
         if container.owner is not None:
             action = self._queues.actions[container.owner]
             action.up -= 1
+            action.places -= container.limit
             action.open.pop(container.cid, None)
             if not container.ready:
                 action.warming -= container.limit - 1

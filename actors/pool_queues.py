@@ -13,7 +13,9 @@ from actors.pool_state import Container, Owner, RefusedJob, Shape, Waiting
 class Action:
     """An action as one namespace calls it: its queue and its containers."""
 
-    __slots__ = ("concurrency", "created", "open", "owner", "queue", "served", "shape", "starting", "up", "warming", "why")
+    __slots__ = (
+        "concurrency", "created", "open", "owner", "places", "queue", "served", "shape", "starting", "up", "warming", "why",
+    )  # fmt: skip
 
     def __init__(self, owner: Owner, shape: Shape, concurrency: int) -> None:
         self.owner = owner
@@ -22,6 +24,7 @@ class Action:
         self.queue: OrderedDict[str, Waiting] = OrderedDict()
         self.open: dict[int, Container] = {}  # with room for a run, most recently used last
         self.up = 0  # containers that are its own
+        self.places = 0  # runs that these take at once, when they are initialised
         self.starting = 0  # containers being created for it
         self.warming = 0  # further runs that its containers will take once they are initialised
         self.served = float("-inf")  # when a job of it was last placed

@@ -39,12 +39,13 @@ class RefusedJob(PoolError):
 
 
 class StemCell(Struct, frozen=True):
-    """Keep `count` empty containers of a kind ready. `memory` in MB each."""
+    """Keep `count` empty containers of a kind ready. `memory` in MB each; `concurrency`: runs that each can take at once."""
 
     kind: str
     image: str
     memory: int
     count: int
+    concurrency: int = 1
 
 
 class PoolSettings(Struct, frozen=True):

@@ -66,7 +66,7 @@ class Routed:
             kind=action.kind,
             image=action.image,
             memory=action.limits.memory,
-            concurrency=action.limits.concurrency,
+            concurrency=action.slots,
             user_image=action.user_image,
             alone=self.alone,
             since=self.since,

@@ -189,7 +189,7 @@ class DockerContainer:
         """POST /init; see the contract."""
         if self._client is None or self._removal is not None:
             return Failure.REFUSED
-        outages = self._watch.outages
+        outages, kills = self._watch.outages, self._kills
         call = asyncio.ensure_future(self._client.post("/init", body, timeout, limit, retry=True))
         end = asyncio.ensure_future(self._died.wait())
         try:
@@ -200,24 +200,25 @@ class DockerContainer:
         finally:
             call.cancel()
             end.cancel()
-        return await self._judge(result, outages)
+        return await self._judge(result, outages, kills)
 
     async def run(self, body: bytes, timeout: float, limit: int) -> Result:
         """POST /run; see the contract."""
         if self._client is None or self._removal is not None:
             return Failure.REFUSED
-        outages = self._watch.outages
-        return await self._judge(await self._client.post("/run", body, timeout, limit), outages)
+        outages, kills = self._watch.outages, self._kills
+        return await self._judge(await self._client.post("/run", body, timeout, limit), outages, kills)
 
-    async def _judge(self, result: Result, outages: int) -> Result:
-        """The result, unless a process was killed because of its memory since the call before: that outweighs it.
+    async def _judge(self, result: Result, outages: int, kills: int) -> Result:
+        """The result, unless a process was killed because of its memory since the call before ended: that outweighs it.
 
         A request that reached nobody is told as such: another container may have it. One that broke while the engine was away was
         broken by the engine, which stops what runs when it starts again.
         """
         if result is Failure.REFUSED or self._removal is not None:
             return result
-        if self._killed():
+        self._kills = max(self._kills, (self._cgroup and self._cgroup.oom_kills()) or 0)
+        if self._kills > kills:
             return Failure.MEMORY
         if result is Failure.BROKEN and self._watch.disturbed_since(outages):
             await self.remove()
@@ -227,13 +228,6 @@ class DockerContainer:
         if self._cgroup is None and isinstance(result, Answer) and result.status != 200 and self._ooms:
             return Failure.MEMORY
         return result
-
-    def _killed(self) -> bool:
-        count = self._cgroup.oom_kills() if self._cgroup is not None else None
-        if count is None or count <= self._kills:
-            return False
-        self._kills = count
-        return True
 
     async def _killed_late(self) -> bool:
         """Wait for the engine's event, or for its note once the container has ended."""

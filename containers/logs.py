@@ -14,8 +14,9 @@ Rules (openwhisk-invoker.md 5.5, logs of a real OpenWhisk and of upstream's runt
 * Between activations at most BETWEEN_LIMIT bytes are kept. Every byte ends in a line of an activation or in `cut_bytes`; the
   newline that ends a kept line counts as kept with it, those of sentinel lines as framing, in `framing_bytes`.
 
-With concurrent activations in one container lines go to the oldest one whose stream hasn't ended: upstream has no better
-answer either (4.3).
+With concurrent activations in one container nothing tells their lines apart (upstream has no answer either, 4.3): each stream is
+cut at the sentinels, and who ends takes the oldest cut. So every line is in one log, an activation mostly has what was printed
+shortly before its end, and none waits for a sentinel that another one took.
 """
 
 from __future__ import annotations
@@ -93,13 +94,12 @@ def notes_for(collected: Collected, *, sentinels: bool, developer_error: bool, l
     return [log_line(time, "stderr", text) for text in texts]
 
 
-class _Activation:
-    """Lines of one activation while it is collected."""
+class _Share:
+    """Lines up to one sentinel of each stream, for one activation."""
 
-    __slots__ = ("ended", "id", "incomplete", "limit", "lines", "truncated", "used")
+    __slots__ = ("ended", "incomplete", "limit", "lines", "truncated", "used")
 
-    def __init__(self, activation_id: str, limit: int) -> None:
-        self.id = activation_id
+    def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
         self.lines: list[str] = []
@@ -131,7 +131,8 @@ class LogDemux:
 
     def __init__(self, streams: Sequence[str] = STREAMS) -> None:
         self._streams = {name: _Stream(name) for name in streams}
-        self._active: list[_Activation] = []
+        self._ids: list[str] = []  # who has begun
+        self._shares: list[_Share] = []  # as many; those that are complete come first
         self._between: list[tuple[str, bytes, int, str]] = []
         self._between_size = 0
         self._between_cut = False
@@ -141,18 +142,19 @@ class LogDemux:
         """Bytes of sentinels and of the newlines that end their lines."""
 
     def __repr__(self) -> str:
-        active = ", ".join(f"{a.id}: {len(a.lines)} lines, ended {sorted(a.ended)}" for a in self._active)
-        return f"<LogDemux [{active}] between {self._between_size} cut {self.cut_bytes}>"
+        shares = ", ".join(f"{len(share.lines)} lines, ended {sorted(share.ended)}" for share in self._shares)
+        return f"<LogDemux [{', '.join(self._ids)}: {shares}] between {self._between_size} cut {self.cut_bytes}>"
 
     def begin(self, activation_id: str, limit: int) -> None:
         """An activation starts, with a log limit in bytes; what was printed since the one before is its own."""
-        activation = _Activation(activation_id, limit)
-        activation.incomplete = self._between_cut
+        share = _Share(limit)
+        share.incomplete = self._between_cut
         between, self._between = self._between, []
         self._between_size, self._between_cut = 0, False
         for stream, line, newline, time in between:
-            self._keep(activation, stream, line, newline, time)
-        self._active.append(activation)
+            self._keep(share, stream, line, newline, time)
+        self._ids.append(activation_id)
+        self._shares.append(share)
 
     def feed(self, stream: str, data: bytes, time: str) -> None:
         """Bytes of a stream as they came, at `time` (as `log_time` writes it); b"" when the stream has ended."""
@@ -175,27 +177,32 @@ class LogDemux:
 
     def is_complete(self, activation_id: str) -> bool:
         """Whether all streams have ended for this activation: nothing more is to be waited for."""
-        return any(a.id == activation_id and len(a.ended) == len(self._streams) for a in self._active)
+        return activation_id in self._ids and self._is_whole(self._shares[0])
 
-    def collect(self, activation_id: str, time: str) -> Collected:
+    def collect(self, activation_id: str, time: str, *, marked: bool = True) -> Collected:
         """End the activation and return its lines; an unfinished line of a stream that had no sentinel is one of them.
 
-        An id that was not begun gives nothing, incomplete.
+        `marked`: its runtime marks the end with sentinels, so that it takes the oldest share; one whose code did not come to its
+        end leaves complete shares to those whose code did. An id that was not begun gives nothing, incomplete.
         """
-        activation = next((a for a in self._active if a.id == activation_id), None)
-        if activation is None:
+        if activation_id not in self._ids:
             return Collected([], False, False)
+        self._ids.remove(activation_id)
+        open_shares = (share for share in self._shares if not self._is_whole(share))
+        share = self._shares[0] if marked else next(open_shares, self._shares[-1])
         for state in self._streams.values():
-            if self._owner(state.name) is activation:
+            if self._owner(state.name) is share:
                 self._flush(state, time)
-        self._active.remove(activation)
-        complete = len(activation.ended) == len(self._streams) and not activation.incomplete
-        return Collected(activation.lines, complete, activation.truncated)
+        self._shares.remove(share)
+        return Collected(share.lines, self._is_whole(share) and not share.incomplete, share.truncated)
 
-    def _owner(self, stream: str) -> _Activation | None:
-        for activation in self._active:
-            if stream not in activation.ended:
-                return activation
+    def _is_whole(self, share: _Share) -> bool:
+        return len(share.ended) == len(self._streams)
+
+    def _owner(self, stream: str) -> _Share | None:
+        for share in self._shares:
+            if stream not in share.ended:
+                return share
         return None
 
     def _extend(self, state: _Stream, data: bytes) -> None:
@@ -262,12 +269,12 @@ class LogDemux:
         else:
             owner.truncated = owner.limit > 0
 
-    def _keep(self, activation: _Activation, stream: str, line: bytes, newline: int, time: str) -> None:
+    def _keep(self, share: _Share, stream: str, line: bytes, newline: int, time: str) -> None:
         size = len(line) + newline
-        if activation.truncated or activation.used + size + LINE_FRAMING > activation.limit:
-            activation.truncated = activation.limit > 0
+        if share.truncated or share.used + size + LINE_FRAMING > share.limit:
+            share.truncated = share.limit > 0
             self.cut_bytes += size
             return
-        activation.used += size + LINE_FRAMING
+        share.used += size + LINE_FRAMING
         text = line[:-1] if line.endswith(b"\r") else line
-        activation.lines.append(log_line(time, stream, text.decode("utf-8", "rewhisk.each-byte")))
+        share.lines.append(log_line(time, stream, text.decode("utf-8", "rewhisk.each-byte")))

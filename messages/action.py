@@ -52,6 +52,12 @@ class Executable(Struct, frozen=True):
     user_image: bool = False
 
     @property
+    def slots(self) -> int:
+        """How many activations one container runs at a time: its limit, but one where the runtime can't, as Python's, upstream's
+        own too (it mixes up answers)."""
+        return 1 if self.kind.startswith("python:") else self.limits.concurrency
+
+    @property
     def key(self) -> tuple[str, str]:
         """What makes two activations share a warm container, beside the calling namespace."""
         return (self.fqn, self.revision)

@@ -97,6 +97,8 @@ class Finished(Event, frozen=True, tag="finished"):
     init_time: int | UnsetType = UNSET
     attempts: int = 1
     whole: Whole | UnsetType = UNSET
+    shared_logs: bool = False
+    """Whether another activation's code ran beside it in its container: then nothing tells their output apart."""
     v: int = 1
 
 

@@ -84,6 +84,8 @@ def _annotations(message: ActivationMessage, finished: Finished) -> list[KeyValu
         found.append(KeyValue("binding", message.action.binding))
     if message.trace_context and IDEMPOTENCY in message.trace_context:
         found.append(KeyValue(IDEMPOTENCY, message.trace_context[IDEMPOTENCY]))
+    if finished.shared_logs:
+        found.append(KeyValue("sharedLogs", True))
     if finished.attempts > 1:
         found.append(KeyValue("attempts", finished.attempts))
     return found

@@ -47,6 +47,8 @@ FENCED = "Another process owns this node's journal."
 FREE_FOR = 0.02
 """Seconds between looks whether a draining node is empty."""
 
+STEM_SLOTS = 16
+"""Runs at a time that a stem cell is made for: an action that wants more gets that many there, more in one of its own."""
 FLUSH = 5.0
 """Seconds that a store which does not answer may keep a node from ending: only events that cost a repeat wait then."""
 
@@ -207,13 +209,16 @@ class Node:
     def _pool(self) -> PoolSettings:
         settings = self.settings
         cells = tuple(
-            StemCell(kind.kind, "", cell.memory, cell.initial_count)
+            StemCell(kind.kind, "", cell.memory, cell.initial_count, self._slots(kind.family))
             for kinds in self.manifest.families().values()
             for kind in kinds
             for cell in kind.stem_cells
         )
         more = {"starting": settings.parallel_starts} if settings.parallel_starts else {}
         return PoolSettings(memory=settings.memory, idle_timeout=settings.idle_container, stem_cells=cells, **more)
+
+    def _slots(self, family: str) -> int:
+        return 1 if family == "python" else min(STEM_SLOTS, self.settings.max_concurrency)
 
     def _make_host(self, driver: Driver, core: Core, api_host: str) -> ContainerHost:
         assert self._note is not None

@@ -332,6 +332,24 @@ def test_missing_sentinels_cost_the_container() -> None:
     assert made.actor.state is Container.REMOVING
 
 
+def test_output_of_runs_side_by_side_is_shared() -> None:
+    """Both records say so; one that comes when the other was answered has its own output."""
+    made = bench()
+    made.deliver(*STORIES[0], called("/run", GOOD, "2" * 32), run("3" * 32, concurrency=3), called("/run", GOOD, "3" * 32))
+    ended = {each.finished.id[0]: each.finished.shared_logs for each in made.to(WRITER) if isinstance(each, Ended)}
+    assert ended == {"1": True, "2": True, "3": False}
+
+
+def test_one_that_is_too_late_costs_the_container_but_not_the_others() -> None:
+    """They end as their code does; only then is it removed."""
+    made = bench()
+    made.deliver(*STORIES[0][:-2], called("/run", Failure.TIMEOUT, ms=1000.0), Logs(7, ID, [], False))
+    assert made.containers.named("remove") == []
+    made.deliver(called("/run", GOOD, "2" * 32), Logs(7, "2" * 32, [], True))
+    assert [each.finished.status_code for each in made.to(WRITER) if isinstance(each, Ended)] == [2, 0]
+    assert len(made.containers.named("remove")) == 1
+
+
 def test_a_failed_creation_is_told_with_its_reason() -> None:
     """So that the router can end who waits for it."""
     made = bench()

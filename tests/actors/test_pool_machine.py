@@ -53,7 +53,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @initialize(stems=st.booleans(), keep=st.integers(0, 1), left=st.lists(st.sampled_from([*ACTIONS, None]), max_size=3))
     def start(self, stems, keep, left):
-        cells = (StemCell("python:3", "", 128, 2), StemCell("nodejs:20", "", 256, 1)) if stems else ()
+        cells = (StemCell("python:3", "", 128, 2, concurrency=2), StemCell("nodejs:20", "", 256, 1)) if stems else ()
         self.pool = Pool(PoolSettings(BUDGET, starting=STARTING, idle_timeout=60.0, keep_warm=keep, stem_cells=cells))
         for which in left:
             self.adopt(which)

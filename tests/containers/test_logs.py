@@ -166,15 +166,42 @@ def test_a_forged_sentinel_cuts_its_own_run_and_shifts_no_other() -> None:
     assert demux.collect("b", T) == Collected([out("after it"), out("mine")], True, False)
 
 
+def test_a_short_run_beside_a_long_one_waits_for_no_sentinel_but_its_own() -> None:
+    """Who ends takes what was printed up to the oldest sentinel, whoever began first."""
+    demux = LogDemux()
+    demux.begin("long", MB)
+    demux.begin("short", MB)
+    demux.feed("stdout", b"1\n2\n" + END, T)
+    demux.feed("stderr", END, T)
+    assert demux.is_complete("short")
+    assert demux.collect("short", T) == Collected([out("1"), out("2")], True, False)
+    assert not demux.is_complete("long")
+    demux.feed("stdout", b"3\n" + END, T)
+    demux.feed("stderr", END, T)
+    assert demux.collect("long", T) == Collected([out("3")], True, False)
+
+
+def test_a_run_that_never_ended_takes_no_sentinel_of_another() -> None:
+    """It gets what was printed since the newest one; what is complete is for those whose code came to its end."""
+    demux = LogDemux()
+    for each in ("hangs", "a", "b"):
+        demux.begin(each, MB)
+    demux.feed("stdout", b"1\n" + END + b"2\n", T)
+    demux.feed("stderr", END, T)
+    assert demux.collect("hangs", T, marked=False) == Collected([out("2")], False, False)
+    assert demux.collect("b", T) == Collected([out("1")], True, False)
+    assert not demux.is_complete("a")
+
+
 def test_runs_at_the_same_time_share_by_order() -> None:
-    """Nothing tells concurrent runs apart: lines go to the oldest run whose stream hasn't ended."""
+    """Nothing tells concurrent runs apart: each stream is cut at its sentinels."""
     demux = LogDemux()
     demux.begin("a", MB)
     demux.begin("b", MB)
     demux.feed("stdout", b"1\n" + END + b"2\n" + END, T)
     demux.feed("stderr", END + END, T)
     assert (
-        repr(demux) == "<LogDemux [a: 1 lines, ended ['stderr', 'stdout'], b: 1 lines, ended ['stderr', 'stdout']] between 0 cut 0>"
+        repr(demux) == "<LogDemux [a, b: 1 lines, ended ['stderr', 'stdout'], 1 lines, ended ['stderr', 'stdout']] between 0 cut 0>"
     )
     assert demux.collect("a", T).lines == [out("1")]
     assert demux.collect("b", T).lines == [out("2")]
@@ -273,9 +300,9 @@ def test_no_byte_is_lost_uncounted(steps: list[tuple[str, bytes, int]]) -> None:
         if step == "begin":
             demux.begin(str(number), limit)
             number += 1
-        elif step == "collect" and demux._active:
-            oldest = demux._active[0]
-            demux.collect(oldest.id, T)
+        elif step == "collect" and demux._ids:
+            oldest = demux._shares[0]
+            demux.collect(demux._ids[-1], T)
             kept += oldest.used - LINE_FRAMING * len(oldest.lines)
         elif step == "end":
             demux.feed("stdout", b"", T)
@@ -284,7 +311,7 @@ def test_no_byte_is_lost_uncounted(steps: list[tuple[str, bytes, int]]) -> None:
             fed += len(data)
     demux.feed("stdout", b"", T)
     demux.feed("stderr", b"", T)
-    kept += sum(a.used - LINE_FRAMING * len(a.lines) for a in demux._active)
+    kept += sum(a.used - LINE_FRAMING * len(a.lines) for a in demux._shares)
     waiting = sum(len(line) + newline for _, line, newline, _ in demux._between)
     assert fed == kept + waiting + demux.cut_bytes + demux.framing_bytes
 

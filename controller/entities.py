@@ -5,11 +5,11 @@ A stored document is the API's form with `entityType`; values of parameters and 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
+import structlog
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from controller import errors
@@ -25,14 +25,17 @@ class Pair(Struct, frozen=True, omit_defaults=True):
     init: bool = False
 
 
-class LimitSet(Struct, frozen=True, omit_defaults=True):
-    """An action's limits as stored: `timeout` ms, `memory` and `logs` MB, activations per container, containers at most."""
+class LimitSet(Struct, frozen=True, kw_only=True):
+    """An action's limits as stored: `timeout` ms, `memory` and `logs` MB, activations per container, containers at most.
 
-    concurrency: int
-    logs: int
+    Documents of older OpenWhisk lack what has a default here (openwhisk-controller.md 3.2).
+    """
+
+    concurrency: int = 1
+    logs: int = 10
     memory: int
     timeout: int
-    instances: int | None = None
+    instances: int | UnsetType = UNSET
 
 
 class ExecDoc(Struct, frozen=True, omit_defaults=True):
@@ -153,6 +156,8 @@ AnyEntity = ActionEntity | PackageEntity | TriggerEntity | RuleEntity
 Entity = TypeVar("Entity", ActionEntity, PackageEntity, TriggerEntity, RuleEntity)
 Row = TypeVar("Row")
 
+log = structlog.get_logger("entities")
+
 _PART = 20
 """Entities read at a time for a list."""
 
@@ -182,6 +187,14 @@ def decode(doc: StoredDoc, kind: type[Entity]) -> Entity:
         return msgspec.json.decode(doc.body, type=kind)
     except msgspec.MsgspecError:
         raise errors.failed(500, errors.CORRUPTED) from None
+
+
+def _readable(docs: Sequence[StoredDoc], kind: type[Entity]) -> Iterator[Entity]:
+    for doc in docs:
+        try:
+            yield decode(doc, kind)
+        except errors.ApiError as error:
+            log.warning("an entity can't be read", id=doc.id, reason=error.text)
 
 
 def merged(*layers: list[Pair]) -> list[Pair]:
@@ -260,22 +273,20 @@ class Entities:
         except NotFound:
             raise errors.missing() from None
 
-    async def list(
-        self, kind: type[Entity], path: str, *, limit: int = 0, skip: int = 0, exact: bool = False
-    ) -> list[Entity]:  # fmt: skip
-        """Newest change first."""
-        docs = await self._store.list(f"{_TYPES[kind]}s", path, limit=limit, skip=skip, exact=exact)
-        return [decode(doc, kind) for doc in docs]
-
     async def rows(
         self, kind: type[Entity], path: str, row: Callable[[Entity], Row], *, limit: int = 0, skip: int = 0
     ) -> Sequence[Row]:  # fmt: skip
-        """What `row` makes of each, newest change first; read in small parts, since an entity may carry 48 MB of code."""
-        found: deque[Row] = deque()
-        while not limit or len(found) < limit:
-            step = min(_PART, limit - len(found)) if limit else _PART
-            part = await self.list(kind, path, limit=step, skip=skip + len(found))
-            found += map(row, part)
+        """What `row` makes of each, newest change first; read in small parts, since an entity may carry 48 MB of code.
+
+        One that can't be read is left out: it hides no other.
+        """
+        found: list[Row] = []
+        at, end = skip, skip + limit
+        while not limit or at < end:
+            step = min(_PART, end - at) if limit else _PART
+            part = await self._store.list(f"{_TYPES[kind]}s", path, limit=step, skip=at)
+            found += [row(entity) for entity in _readable(part, kind)]
+            at += len(part)
             if len(part) < step:
                 break
         return tuple(found)

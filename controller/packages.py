@@ -21,9 +21,9 @@ _RESERVED = "default"
 async def list_all(api: Api, request: Request) -> Reply:
     """GET packages: of a foreign namespace the public ones."""
     page = request.query.page(COLLECTION, api.limits.list_max, api.limits.list_default)
-    found = await api.entities.list(PackageEntity, request.namespace)
+    found = await api.entities.rows(PackageEntity, request.namespace, lambda package: package)
     if not access.owns(request.identity, request.namespace):
-        found = [package for package in found if package.publish and not package.binding]
+        found = tuple(package for package in found if package.publish and not package.binding)
     if page.count:
         return Reply(200, b'{"packages":%d}' % max(0, len(found) - page.skip))
     return Reply(200, encode([_row(package) for package in found[page.skip : page.skip + page.limit]]))

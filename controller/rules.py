@@ -31,7 +31,8 @@ async def list_all(api: Api, request: Request) -> Reply:
     if page.count:
         count = max(0, await api.entities.count(COLLECTION, request.namespace) - page.skip)
         return Reply(200, b'{"rules":%d}' % count)
-    return Reply(200, encode(await api.entities.list(RuleEntity, request.namespace, limit=page.limit, skip=page.skip)))
+    found = await api.entities.rows(RuleEntity, request.namespace, lambda rule: rule, limit=page.limit, skip=page.skip)
+    return Reply(200, encode(found))
 
 
 async def get(api: Api, request: Request) -> Reply:

@@ -1,4 +1,4 @@
-"""Sequences as entities: their components are checked when they are written. Running them is not part of this release."""
+"""Sequences as entities: their components are checked when they are written."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ async def checked(api: Api, identity: Identity, doc_id: str, components: list[st
 
 
 async def _length(api: Api, top: str, components: list[str], known: dict[str, int]) -> int:
-    """Number of actions when nested sequences are unfolded; `known` counts each sequence once."""
+    """Number of actions when nested sequences are unfolded; `known` counts each sequence once.
+
+    Two that were written at the same time may name each other: one met inside itself counts as too long.
+    """
     total = 0
     for name in components:
         component = await api.entities.behind(name[1:])
@@ -38,6 +41,7 @@ async def _length(api: Api, top: str, components: list[str], known: dict[str, in
             if found is None:
                 raise errors.failed(400, COMPONENT_MISSING)
             inner = found[1].exec.components
+            known[component] = api.limits.sequence_length + 1
             known[component] = 1 if inner is None else await _length(api, top, inner, known)
         total += known[component]
     return total

@@ -15,7 +15,7 @@ from tests.controller.fakes import golden_manifest
 
 GUEST = Identity("guest", Namespace("guest", "u"))
 OTHER = Identity("other", Namespace("other", "v"))
-LIMITS = LimitSet(1, 10, 256, 60_000)
+LIMITS = LimitSet(memory=256, timeout=60_000)
 
 
 def action(name: str = "a", path: str = "guest", code: str = "x", **fields: list[Pair]) -> ActionEntity:

@@ -327,11 +327,6 @@ OVERLOADED = "The server is currently unavailable (because it is overloaded or d
 REQUEST_TOO_LARGE = "Request too large"
 
 
-def not_yet(what: str) -> ApiError:
-    """501: a part of OpenWhisk's API that this release lacks."""
-    return failed(501, f"{what} are not supported by this release of rewhisk.")
-
-
 def unavailable(reason: str) -> ApiError:
     """503 with the reason."""
     return failed(503, reason or OVERLOADED)

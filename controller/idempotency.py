@@ -10,14 +10,13 @@ from __future__ import annotations
 import hashlib
 import re
 
-from msgspec import UNSET, Struct
-from msgspec.structs import replace
+from msgspec import Struct
 
 from controller import errors
 from controller.context import Api
 from controller.http import Request
 from controller.targets import Target
-from messages.record import IDEMPOTENCY
+from messages.record import IDEMPOTENCY, answered
 from messages.wire import ActivationRecord
 
 HEADER = b"idempotency-key"
@@ -62,7 +61,7 @@ async def earlier(api: Api, request: Request, repeatable: Repeatable) -> Activat
             raise errors.failed(409, errors.IDEMPOTENCY_KEY_BUSY)
         return None
     check(record, repeatable)
-    return replace(record, logs=UNSET)
+    return answered(record)
 
 
 def check(record: ActivationRecord, repeatable: Repeatable) -> None:

@@ -49,13 +49,13 @@ async def invoke(api: Api, request: Request) -> Reply:
         invocation = await start(api, request, request.identity, target, merged, blocking, repeatable)
         if not blocking:
             invocation.forget()
-            return _accepted_reply(invocation.id)
+            return accepted_reply(invocation.id)
         record = await wait_for(request, invocation, wait)
         if record is None:
-            return _accepted_reply(invocation.id)
+            return accepted_reply(invocation.id)
         if repeatable:
             idempotency.check(record, repeatable)
-    return _record_reply(record, only_result) if blocking else _accepted_reply(record.activation_id)
+    return _record_reply(record, only_result) if blocking else accepted_reply(record.activation_id)
 
 
 def content(target: Target, body: bytes, arguments: bool) -> Raw:
@@ -130,7 +130,8 @@ async def wait_for(request: Request, invocation: Invocation, wait: float) -> Act
         invocation.forget()
 
 
-def _accepted_reply(activation_id: str) -> Reply:
+def accepted_reply(activation_id: str) -> Reply:
+    """202 with the id."""
     header = activation_id.encode()
     return Reply(202, b'{"activationId":"%b"}' % header, headers=((ACTIVATION_ID, header),))
 

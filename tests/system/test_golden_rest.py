@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.golden_replay import DEVIATIONS, GOLDEN, GROUPS, KEYS, NOT_YET, THROTTLE_GROUPS, replay, rows
+from tests.golden_replay import DEVIATIONS, GOLDEN, GROUPS, KEYS, THROTTLE_GROUPS, replay, rows
 from tests.system.conftest import ROOT, NodeProcess, StartNode
 
 SETTINGS = (
@@ -31,13 +31,12 @@ def test_group_is_answered_as_recorded(start_node: StartNode, group: str) -> Non
     """Every exchange of the group is answered as OpenWhisk did, apart from the deviations on purpose, all of which are used."""
     node = start_node(*(THROTTLED if group in THROTTLE_GROUPS else SETTINGS))
     _add_namespace(node, "other")
-    left_out = NOT_YET.get(group, set())
-    good, wrong = replay(*node.address, group, left_out)
+    good, wrong = replay(*node.address, group)
     expected = {name.partition("/")[2] for name in DEVIATIONS if name.partition("/")[0] == group}
     report = "\n".join(f"{group}/{name}: {text}" for name, text in wrong.items() if name not in expected)
     assert not report, report
     assert set(wrong) == expected, "a deviation that is none any more"
-    assert good == len(list(rows(group))) - len(expected) - len(left_out)
+    assert good == len(list(rows(group))) - len(expected)
 
 
 def test_every_deviation_is_documented() -> None:

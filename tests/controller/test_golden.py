@@ -21,8 +21,9 @@ NEEDS_CODE = {
         "environment",
         "environment-api-key",
     },
+    "rules": {"fire-without-action", "fire-without-action-record"},
 }
-"""Exchanges that show what a runtime does: the replay against a whole node has them."""
+"""Exchanges that show what a runtime does or a composer: the replay against a whole node has them."""
 
 
 def code(arguments: dict[str, Any], message: ActivationMessage) -> Any:

@@ -27,10 +27,12 @@ class Place:
 
     data_dir: Path
     store: str = SQLITE
+    prefix: str = ""
+    ca: Path | None = None
 
 
 def place_options(function: Callable[..., Result]) -> Callable[..., Result]:
-    """Adds --data-dir and --store, given to the command as one `place`."""
+    """Adds --data-dir, --store and what goes with it, given to the command as one `place`."""
 
     @click.option(
         "--store",
@@ -41,12 +43,23 @@ def place_options(function: Callable[..., Result]) -> Callable[..., Result]:
         help="The node's store; an URL is best given as REWHISK_STORE, which nobody sees in a list of processes.",
     )
     @click.option(
-        "--data-dir", type=DATA_DIR, default="./data", show_default=True, envvar="REWHISK_DATA_DIR",
+        "--data-dir",
+        type=DATA_DIR,
+        default="./data",
+        show_default=True,
+        envvar="REWHISK_DATA_DIR",
         help="Data directory of the node.",
+    )
+    @click.option(
+        "--db-prefix", default="", envvar="REWHISK_DB_PREFIX", metavar="TEXT", help="What the CouchDB's database names begin with."
+    )
+    @click.option(
+        "--store-ca", type=click.Path(path_type=Path), envvar="REWHISK_STORE_CA", metavar="FILE",
+        help="Who signed the CouchDB's certificate (PEM).",
     )  # fmt: skip
     @functools.wraps(function)
-    def wrapped(*args: Any, data_dir: Path, store: str, **kwargs: Any) -> Result:
-        return function(*args, place=Place(data_dir, store), **kwargs)
+    def wrapped(*args: Any, data_dir: Path, store: str, db_prefix: str, store_ca: Path | None, **kwargs: Any) -> Result:
+        return function(*args, place=Place(data_dir, store, db_prefix, store_ca), **kwargs)
 
     return wrapped
 
@@ -68,7 +81,7 @@ def with_store(place: Place | Path, work: Callable[[Store], Awaitable[Result]], 
     async def run() -> Result:
         if create and local:
             make_private_dir(at.data_dir)
-        store = await open_store(at.store, at.data_dir)
+        store = await open_store(at.store, at.data_dir, at.prefix, at.ca)
         try:
             return await work(store)
         finally:

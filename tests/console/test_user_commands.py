@@ -152,3 +152,29 @@ def test_an_unknown_store_is_said_to_be_one(cli, data):
 def test_names_that_no_namespace_has(cli, data, name):
     """`_` means one's own; the rest could be named in no path."""
     assert cli("user", "create", "alice", "--namespace", name, *data).code == (0 if name == "" else 2)
+
+
+@pytest.mark.nodejs
+def test_users_and_limits_of_a_couchdb(cli, tmp_path, monkeypatch):
+    """Upstream's database, named by --store or the environment; nothing is made in the data directory."""
+    from tests.support.couchdb.server import CouchServer
+
+    server = CouchServer().start()
+    try:
+        made = cli("user", "create", "alice", "--store", server.url, "--db-prefix", "local_")
+        assert made.code == 0
+        monkeypatch.setenv("REWHISK_STORE", server.url)
+        monkeypatch.setenv("REWHISK_DB_PREFIX", "local_")
+        assert cli("user", "get", "alice").out == made.out
+        assert cli("user", "block", "alice").code == 0
+        assert cli("limits", "set", "alice", "--firesPerMinute", "3").code == 0
+        assert cli("limits", "get", "alice", "--json").json == {"firesPerMinute": 3}
+        assert cli("user", "list").out == "alice\talice\tblocked\n"
+        subject = server.couch.databases["local_subjects"].current("alice")
+        assert (subject.fields["subject"], subject.fields["blocked"]) == ("alice", True)
+        assert cli("limits", "delete", "alice").code == 0
+        assert cli("user", "delete", "alice").code == 0
+        assert cli("user", "list").out == ""
+        assert not (tmp_path / "data").exists()
+    finally:
+        server.close()

@@ -19,7 +19,7 @@ from messages.action import Executable
 from messages.events import Finished
 from messages.record import record_of, storable
 from messages.wire import ActivationMessage, ActivationRecord, Limits
-from store.memory import MemoryStore
+from store.contract import Store
 from tests.golden_replay import GOLDEN, KEYS
 from transport.compositions import CompositionDoor
 from transport.contract import Refused
@@ -47,7 +47,7 @@ class FakeInvocation:
 class FakeInvoker:
     """Runs `code` for every action at once, unless `hold`; records reach the store a little later."""
 
-    def __init__(self, store: MemoryStore, code: Code | None = None) -> None:
+    def __init__(self, store: Store, code: Code | None = None) -> None:
         self.store = store
         self.code: Code = code or (lambda arguments, message: arguments)
         self.hold = False
@@ -106,14 +106,14 @@ def golden_manifest() -> Manifest:
     return Manifest.read(Path(GOLDEN) / "golden-runtimes.json")
 
 
-async def subjects(store: MemoryStore) -> None:
+async def subjects(store: Store) -> None:
     for name in ("guest", "other"):
         uuid, key = split(KEYS[name])
         body = {"subject": name, "namespaces": [{"name": name, "uuid": uuid, "key": key}]}
         await store.subjects.put(name, json.dumps(body).encode(), None)
 
 
-def deps(store: MemoryStore, invoker: FakeInvoker, **changes: Any) -> ApiDeps:
+def deps(store: Store, invoker: FakeInvoker, **changes: Any) -> ApiDeps:
     ids = itertools.count(1)
     ticks = itertools.count(1_700_000_000_000)
     given: dict[str, Any] = {

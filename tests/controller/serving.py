@@ -92,9 +92,9 @@ def parsed(data: bytes) -> Answer:
 
 
 @contextlib.asynccontextmanager
-async def serving(code: Code | None = None, **changes: Any) -> AsyncIterator[Serving]:
-    """The API with namespaces `guest` and `other` on a free port."""
-    store = MemoryStore()
+async def serving(code: Code | None = None, store: Any = None, **changes: Any) -> AsyncIterator[Serving]:
+    """The API with namespaces `guest` and `other` on a free port; on a store in memory if none is given."""
+    store = store or MemoryStore()
     await subjects(store)
     invoker = FakeInvoker(store, code)
     app = create_app(deps(store, invoker, **changes))

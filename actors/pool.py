@@ -18,7 +18,7 @@ all this in plain words.
 
 from __future__ import annotations
 
-from actors.pool_eviction import shape_of, shape_of_start
+from actors.pool_eviction import shape_of_start
 from actors.pool_ledger import Ledger
 from actors.pool_queues import Action
 from actors.pool_state import (
@@ -71,6 +71,10 @@ class Pool(Ledger):
         if now >= self._expiry:
             expired, self._expiry = self._eviction.expired(now)
             self._destroy(expired, "idle for too long", decisions)
+            self._cells_due = True
+        if now >= self._cells.due:
+            self._cells_due = True
+        self._cells.follow(now)
         if now >= self._alarm.at:
             self._survey = True
         if self._alone or self._running_alone is not None:
@@ -93,7 +97,7 @@ class Pool(Ledger):
 
     def next_wakeup(self, now: float) -> float | None:
         """When `plan` should be called although nothing happened. May be early, never late; never before `now`."""
-        at = min(self._alarm.at, self._expiry)
+        at = min(self._alarm.at, self._expiry, self._cells.due)
         return None if at == NEVER else max(at, now)
 
     def _place(self, now: float, decisions: list[Decision]) -> None:
@@ -252,21 +256,23 @@ class Pool(Ledger):
     def _top_up(self, now: float, decisions: list[Decision]) -> None:
         """Create the stem cells that are missing, from memory nobody waits for; what hinders it ends with a survey."""
         self._cells_due = False
-        if self._least != NEVER or self._containers.removing:
+        if self._least != NEVER:
             return
-        for cell in self.settings.stem_cells:
-            shape = shape_of(cell)
-            for _ in range(self._eviction.missing(shape)):
-                until = self._back_off.until(shape.source)
-                if now < until:
-                    self._alarm.by(until)
-                    break
-                full = self._containers.used + cell.memory > self.settings.memory
+        for shape, order in self._cells.orders.items():
+            missing = self._eviction.missing(shape)
+            if missing == 0:
+                order.first_time_filled()
+            until = self._back_off.until(shape.source)
+            if missing and now < until:
+                self._alarm.by(until)
+                continue
+            for _ in range(missing):
+                full = self._containers.used + shape.memory > self.settings.memory
                 if full or self._containers.starting >= self.settings.starting:
                     break
-                slots = cell.concurrency
+                slots = order.cell.concurrency
                 container = self._containers.create(shape, slots, None, now)
-                decisions.append(Create(container.cid, cell.kind, cell.image, cell.memory, slots, False, prewarm=True))
+                decisions.append(Create(container.cid, shape.kind, shape.image, shape.memory, slots, False, prewarm=True))
 
     def _plan_alone(self, now: float, decisions: list[Decision]) -> None:
         """The job that wants to be alone starts when nothing runs; its container may be made ready before that."""
@@ -311,6 +317,8 @@ class Pool(Ledger):
         if container.owner is None:
             waited = container.made_for == action.owner and job.since <= container.since
             start = "cold" if waited else "prewarmed"
+            if waited:
+                self._cells.cold_start(container.shape)
             container.owner = action.owner
             container.limit = min(container.concurrency, job.concurrency)
             action.up += 1

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
+from actors.pool_cells import Cells
 from actors.pool_cost import REMEMBERED, Estimates
-from actors.pool_state import NEVER, Alarm, Container, Containers, Owner, PoolSettings, Shape, State, StemCell, Waiting
+from actors.pool_state import NEVER, Alarm, Container, Containers, Owner, PoolSettings, Shape, State, Waiting
 from messages.commands import Start
 
 SPARED = 1.0
 """Seconds, at most, for which an idle container is safe from eviction because making it anew would take as long: two actions
 that are called in turn would otherwise evict each other at every call (user-pain 7)."""
-
-
-def shape_of(cell: StemCell) -> Shape:
-    """The shape of a stem cell's containers."""
-    return Shape(cell.kind, cell.image, cell.memory, user_image=False)
 
 
 def shape_of_start(start: Start) -> Shape:
@@ -26,19 +22,15 @@ def shape_of_start(start: Start) -> Shape:
 class Eviction:
     """Answers questions about the idle and the empty containers; sets the alarm for when an answer will change."""
 
-    def __init__(self, settings: PoolSettings, containers: Containers, estimates: Estimates, alarm: Alarm) -> None:
+    def __init__(
+        self, settings: PoolSettings, containers: Containers, cells: Cells, estimates: Estimates, alarm: Alarm
+    ) -> None:
         self._settings = settings
         self._containers = containers
         self._estimates = estimates
         self._alarm = alarm
         self._newest: dict[tuple[str, str], str] = {}  # (namespace, action name) -> revision last asked for
-        self._ordered: Counter[Shape] = Counter()
-        for cell in settings.stem_cells:
-            self._ordered[shape_of(cell)] += cell.count
-
-    def ordered(self, shape: Shape) -> int:
-        """How many stem cells of the shape the settings want."""
-        return self._ordered[shape]
+        self._cells = cells
 
     def missing(self, shape: Shape) -> int:
         """How many stem cells of the shape are neither there nor being created."""
@@ -46,7 +38,7 @@ class Eviction:
             container.state is State.STARTING and container.made_for is None and container.shape == shape
             for container in self._containers.all.values()
         )
-        return max(0, self._ordered[shape] - len(self._containers.empty.get(shape, ())) - coming)
+        return max(0, self._cells.target(shape) - len(self._containers.empty.get(shape, ())) - coming)
 
     def asked_for(self, job: Waiting) -> None:
         """Take note of the action's newest revision: only of that one containers are kept warm."""
@@ -98,7 +90,7 @@ class Eviction:
             cold = self._estimates.cold(container.owner[1], container.shape.source) if container.owner else 0.0
             ranked.append((1, (container.since - now) / max(cold, 0.001), container.cid, container))
         for shape, cells in self._containers.empty.items():
-            ordered = self.ordered(shape)
+            ordered = self._cells.target(shape)
             for place, container in enumerate(cells.values()):
                 ranked.append((2 if place < ordered else 0, container.since, container.cid, container))
         return [container for *_, container in sorted(ranked, key=lambda entry: entry[:3])]
@@ -108,11 +100,13 @@ class Eviction:
         kept: Counter[Owner] = Counter()
         expiring = [container for container in reversed(self._containers.idle.values()) if not self._keep(container, kept)]
         for shape, cells in self._containers.empty.items():
-            expiring.extend(list(cells.values())[self.ordered(shape) :])
+            ours = 0 if self._cells.ttl(shape) < NEVER else self._cells.target(shape)
+            expiring.extend(list(cells.values())[ours:])
         gone: list[Container] = []
         again = NEVER
         for container in expiring:
-            at = container.since + self._settings.idle_timeout
+            ttl = self._cells.ttl(container.shape) if container.owner is None else NEVER
+            at = container.since + (self._settings.idle_timeout if ttl == NEVER else ttl)
             if at <= now:
                 gone.append(container)
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from actors.pool_cells import Cells
 from actors.pool_cost import BackOff, Estimates
 from actors.pool_demand import Demand
 from actors.pool_eviction import Eviction
@@ -45,7 +46,8 @@ class Ledger:
         self._cells_due = True  # whether a stem cell may be missing
         self._alarm = Alarm()
         self._expiry = NEVER  # the first idle container may go. May be early, never late
-        self._eviction = Eviction(settings, self._containers, self.estimates, self._alarm)
+        self._cells = Cells(settings)
+        self._eviction = Eviction(settings, self._containers, self._cells, self.estimates, self._alarm)
         self._demand = Demand(settings, self._containers, self._queues, self.estimates, self._back_off, self._alarm)
 
     # Facts about jobs.
@@ -113,7 +115,7 @@ class Ledger:
         if not container.adopted:
             self.estimates.creations.learn(container.shape.source, now - container.created)
         container.since = now
-        self._expiry = min(self._expiry, now + self.settings.idle_timeout)
+        self._expiry = min(self._expiry, now + min(self.settings.idle_timeout, self._cells.ttl(container.shape)))
         self._arrived.append(container)
         self._survey = True
 

@@ -38,6 +38,16 @@ class RefusedJob(PoolError):
     """The job can't be queued."""
 
 
+class Reactive(Struct, frozen=True):
+    """How the number of stem cells follows demand, see `pool_cells`. `ttl` in seconds."""
+
+    min_count: int
+    max_count: int
+    ttl: float
+    threshold: int
+    increment: int
+
+
 class StemCell(Struct, frozen=True):
     """Keep `count` empty containers of a kind ready. `memory` in MB each; `concurrency`: runs that each can take at once."""
 
@@ -46,6 +56,7 @@ class StemCell(Struct, frozen=True):
     memory: int
     count: int
     concurrency: int = 1
+    reactive: Reactive | None = None
 
 
 class PoolSettings(Struct, frozen=True):
@@ -53,13 +64,15 @@ class PoolSettings(Struct, frozen=True):
 
     `idle_timeout`: seconds after which an idle container goes (upstream's `idle-container`: 10 minutes); `keep_warm`: so many
     idle ones of each action's newest revision stay all the same, until their memory is wanted. `starvation`: seconds an
-    action without any container waits before memory is kept for it.
+    action without any container waits before memory is kept for it; `prewarm_check`: seconds between looks at the demand for
+    reactive stem cells (upstream's `prewarm-expiration-check-interval`).
     """
 
     memory: int
     starting: int = 4
     idle_timeout: float = 600.0
     starvation: float = 5.0
+    prewarm_check: float = 600.0
     keep_warm: int = 0
     stem_cells: tuple[StemCell, ...] = ()
 

@@ -15,7 +15,9 @@ import structlog
 
 from actors import recovery
 from actors.pool import PoolSettings, StemCell
+from actors.pool_state import Reactive
 from actors.ports import ComponentPort
+from config import manifest
 from config.limits import SystemLimits
 from config.manifest import Manifest
 from config.settings import Settings
@@ -209,13 +211,16 @@ class Node:
     def _pool(self) -> PoolSettings:
         settings = self.settings
         cells = tuple(
-            StemCell(kind.kind, "", cell.memory, cell.initial_count, self._slots(kind.family))
+            StemCell(kind.kind, "", cell.memory, cell.initial_count, self._slots(kind.family), _reactive(cell.reactive))
             for kinds in self.manifest.families().values()
             for kind in kinds
             for cell in kind.stem_cells
         )
         more = {"starting": settings.parallel_starts} if settings.parallel_starts else {}
-        return PoolSettings(memory=settings.memory, idle_timeout=settings.idle_container, stem_cells=cells, **more)
+        return PoolSettings(
+            memory=settings.memory, idle_timeout=settings.idle_container, stem_cells=cells,
+            prewarm_check=settings.prewarm_check, **more,
+        )  # fmt: skip
 
     def _slots(self, family: str) -> int:
         return 1 if family == "python" else min(STEM_SLOTS, self.settings.max_concurrency)
@@ -399,6 +404,11 @@ class Node:
             await self._store.close()
         if self._note is not None:
             self._note.close()
+
+
+def _reactive(given: manifest.Reactive | None) -> Reactive | None:
+    """A manifest's settings as the pool takes them."""
+    return None if given is None else Reactive(given.min_count, given.max_count, given.ttl, given.threshold, given.increment)
 
 
 def new_id() -> str:

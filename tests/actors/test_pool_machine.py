@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from actors.pool import Assign, Create, Destroy, Pool, PoolSettings, StemCell, Waiting
-from actors.pool_state import Shape
+from actors.pool_state import Reactive, Shape
 
 BUDGET = 512
 STARTING = 2
@@ -20,6 +20,10 @@ ACTIONS = [
     ("bob", "shared", "python:3", 128, 3),
     ("bob", "other", "nodejs:20", 256, 1),
 ]
+
+
+PLAIN = (StemCell("python:3", "", 128, 2, concurrency=2), StemCell("nodejs:20", "", 256, 1))
+STEMS = [(), PLAIN, (StemCell("python:3", "", 128, 2, reactive=Reactive(0, 3, 7.0, 1, 2)),)]
 
 
 class Box:
@@ -51,10 +55,10 @@ class PoolMachine(RuleBasedStateMachine):
         self.boxes: dict[int, Box] = {}
         self.seen: set[int] = set()
 
-    @initialize(stems=st.booleans(), keep=st.integers(0, 1), left=st.lists(st.sampled_from([*ACTIONS, None]), max_size=3))
+    @initialize(stems=st.sampled_from(STEMS), keep=st.integers(0, 1), left=st.lists(st.sampled_from([*ACTIONS, None]), max_size=3))
     def start(self, stems, keep, left):
-        cells = (StemCell("python:3", "", 128, 2, concurrency=2), StemCell("nodejs:20", "", 256, 1)) if stems else ()
-        self.pool = Pool(PoolSettings(BUDGET, starting=STARTING, idle_timeout=60.0, keep_warm=keep, stem_cells=cells))
+        timing = {"idle_timeout": 60.0, "prewarm_check": 20.0}
+        self.pool = Pool(PoolSettings(BUDGET, starting=STARTING, keep_warm=keep, stem_cells=stems, **timing))
         for which in left:
             self.adopt(which)
         self.plan()

@@ -7,6 +7,10 @@ from store.contract import EntityRow, StoredDoc
 from store.errors import StoreRefused
 from store.sqlite_worker import Reader, Writer
 
+_LISTED = """CASE WHEN collection = 'actions' AND length(body) > 65536 AND json_valid(CAST(body AS TEXT))
+    THEN CAST(json_remove(CAST(body AS TEXT), '$.exec.code') AS BLOB) ELSE body END"""
+"""A large action without its code: a page of them would fill the memory. Everything else stays as it was written."""
+
 
 class SqliteEntities:
     """Implements EntityStore."""
@@ -36,7 +40,7 @@ class SqliteEntities:
     async def list(self, collection: str, path: str, *, limit: int = 0, skip: int = 0, exact: bool = False) -> list[StoredDoc]:
         """See EntityStore."""
         where = _where(path, exact)
-        sql = f"SELECT doc_id, rev, body FROM entities WHERE {where} ORDER BY updated DESC, doc_id DESC LIMIT ? OFFSET ?"
+        sql = f"SELECT doc_id, rev, {_LISTED} FROM entities WHERE {where} ORDER BY updated DESC, doc_id DESC LIMIT ? OFFSET ?"
         parameters = (collection, path, limit or -1, skip)
         return await self._reader.submit(lambda c: [StoredDoc(*row) for row in c.execute(sql, parameters)])
 

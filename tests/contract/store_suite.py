@@ -230,6 +230,22 @@ class EntityStoreSuite:
         assert sum(isinstance(answer, str) for answer in answers) == 1
         assert sum(isinstance(answer, Conflict) for answer in answers) == 9
 
+    async def test_lists_may_leave_out_code_and_nothing_else(self, store: Store) -> None:
+        """However large the code is: what else the document says is listed, numbers digit by digit; `get` has it all."""
+        parameters = b'[{"key":"n","value":1.50},{"key":"m","value":123456789012345678901234567890}]'
+        for name, size in (("small", 10), ("large", 3_000_000)):
+            body = b'{"entityType":"action","namespace":"guest","name":"%b","exec":{"kind":"k","code":"%b","binary":false},'
+            body = body % (name.encode(), b"x" * size) + b'"parameters":' + parameters + b"}"
+            await store.entities.put(row(name), body, None)
+            whole = await store.entities.get(f"guest/{name}")
+            assert whole is not None
+            assert b"x" * size in whole.body
+        for doc in await store.entities.list("actions", "guest"):
+            said = msgspec.json.decode(doc.body, type=dict[str, msgspec.Raw])
+            assert bytes(said["parameters"]) == parameters
+            code = msgspec.json.decode(said["exec"])
+            assert (code["kind"], code["binary"]) == ("k", False)
+
     async def test_a_namespace_lists_its_packages_actions_too(self, store: Store) -> None:
         """Unless `exact`; a package lists its own; neighbours with a like name don't count."""
         for name, path in (("a", "guest"), ("b", "guest/pkg"), ("c", "guest/pkg2"), ("d", "guest2"), ("e", "other/guest")):

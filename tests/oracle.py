@@ -13,10 +13,11 @@ from itertools import pairwise
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from actors.endings import INTERRUPTED
 from messages.errors import IllegalTransition
-from messages.events import Accepted, AnyEvent, Claimed, Finished, Snapshot, Started, decode_events
+from messages.events import Accepted, AnyEvent, ChildAssigned, Claimed, Finished, Snapshot, Started, decode_events
 from messages.lifecycle import Stage, advance
 
 GIVEN_UP = "The activation was given up"
@@ -60,7 +61,8 @@ class Told:
 
 @dataclass
 class History:
-    """All facts. `journal`: (document number, event) of every document ever written, in order. `handed_over`: ids whose
+    """All facts. `journal`: (document number, event) of every document ever written, in order; `composed` the same of the
+    stream of compositions. `handed_over`: ids whose
     `accepted` was ever sent to the store, if that is known. `unanswered`: callers of a process that lived to the end and
     told them nothing."""
 
@@ -68,6 +70,7 @@ class History:
     told: list[Told] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
     journal: list[tuple[int, AnyEvent]] = field(default_factory=list)
+    composed: list[tuple[int, AnyEvent]] = field(default_factory=list)
     handed_over: set[str] = field(default_factory=set)
     runs: list[CodeRun] = field(default_factory=list)
     live: list[str] = field(default_factory=list)
@@ -89,8 +92,8 @@ def journal_events(documents: Iterable[tuple[int, bytes]]) -> list[tuple[int, An
 def check(history: History) -> None:
     """Raises Broken with everything that is wrong."""
     wrong = [*history.violations]
-    paths = _paths(history.journal)
-    for rule in (_records, _answers, _refusals, _lives, _runs, _replay, _poison, _attempts, _rest, _statuses):
+    paths = {**_paths(history.journal), **_paths(history.composed)}
+    for rule in (_records, _answers, _refusals, _lives, _runs, _replay, _poison, _attempts, _rest, _statuses, _children, _parts):
         wrong += rule(history, paths)
     if wrong:
         raise Broken("\n  ".join(["the history breaks the contract:", *wrong]))
@@ -257,3 +260,57 @@ def _rest(history: History, paths: Paths) -> list[str]:
     wrong = [f"{id} is live at rest" for id in history.live]
     wrong += [f"container {id} is left" for id in history.containers]
     return wrong + [f"the caller of {id} was told nothing" for id in history.unanswered]
+
+
+def _assigned(path: list[AnyEvent]) -> dict[str, list[ChildAssigned]]:
+    """A composition's children in order, each with the times it was assigned."""
+    found: dict[str, list[ChildAssigned]] = {}
+    for event in path:
+        if isinstance(event, ChildAssigned):
+            found.setdefault(event.child, []).append(event)
+    return found
+
+
+def _children(history: History, paths: Paths) -> list[str]:
+    """A child is assigned by one parent, always with the same bytes to the same node; what names a cause was assigned by it."""
+    wrong = []
+    parents: dict[str, str] = {}
+    for parent, path in paths.items():
+        for child, times in _assigned(path).items():
+            if parents.setdefault(child, parent) != parent:
+                wrong.append(f"{child} is a child of {parent} and of {parents[child]}")
+            if len({(each.node, bytes(each.message)) for each in times}) > 1:
+                wrong.append(f"{child} was assigned in different ways: {times}")
+    for id, path in paths.items():
+        first = path[0] if path else None
+        if not isinstance(first, Accepted):
+            continue
+        cause = msgspec.json.decode(first.message).get("cause")
+        if cause is not None and parents.get(id) != cause:
+            wrong.append(f"{id} says that {cause} caused it, which never assigned it")
+    return wrong
+
+
+def _parts(history: History, paths: Paths) -> list[str]:
+    """The record of a composition names its children in order, and each has its record, whose durations add up."""
+    records = {record["activationId"]: record for record in history.records}
+    wrong = []
+    for id, path in paths.items():
+        record = records.get(id)
+        children = list(_assigned(path))
+        accepted = next((event for event in path if isinstance(event, Accepted)), None)
+        if record is None or accepted is None or accepted.plan is UNSET:
+            continue
+        missing = [child for child in children if child not in records]
+        if missing:
+            wrong.append(f"{id} assigned {missing}, which have no record")
+            continue
+        if msgspec.json.decode(accepted.plan)["form"] == "trigger":
+            named = [json.get("activationId") for json in map(msgspec.json.decode, record["logs"])]
+            if sorted(each for each in named if each) != sorted(children):
+                wrong.append(f"{id} started {children}, and its record says {record['logs']}")
+        elif record["logs"] != children:
+            wrong.append(f"{id} called {children}, and its record says {record['logs']}")
+        elif record["duration"] != sum(records[child].get("duration", 0) for child in children):
+            wrong.append(f"{id} lasted {record['duration']} ms, which is not what its children lasted")
+    return wrong

@@ -1,6 +1,6 @@
 """Where the node's loop spends its CPU time on warm blocking invocations, by part of the project.
 
-  python -m benchmarks.shares [--clients 16] [--seconds 5]
+  python -m benchmarks.shares [--clients 16] [--seconds 5] [--driver process|docker]
 
 The profiler costs several times what it measures, evenly: trust the shares, not the times. What a library's or the
 interpreter's own function takes is counted for the part that called it.
@@ -57,7 +57,7 @@ def shares(stats: pstats.Stats) -> Counter[str]:
 
 async def measure(options: argparse.Namespace) -> None:
     target = os.environ["REWHISK_PROFILE_TO"] = f"{tempfile.mkdtemp()}/profile"
-    node = Node("benchmarks/profiled_node.py")
+    node = Node("benchmarks/profiled_node.py", options.driver)
     try:
         node.put("python:3")
         await closed_loop(node.port, node.request(), options.clients, 1.0)
@@ -69,7 +69,9 @@ async def measure(options: argparse.Namespace) -> None:
         time.sleep(0.5)
     finally:
         node.stop()
-    found = shares(pstats.Stats(target))
+    stats = pstats.Stats(target)
+    stats.sort_stats("tottime").print_stats(options.functions)
+    found = shares(stats)
     print(f"{len(times)} invocations, {options.clients} clients; share of the loop's CPU time:")
     for name, seconds in found.most_common():
         print(f"{seconds / found.total():6.1%}  {name:12} {WHAT.get(name, '')}")
@@ -79,6 +81,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--functions", type=int, default=0, help="how many of the most expensive ones to show")
+    parser.add_argument("--driver", choices=["process", "docker"], default="process")
     uvloop.run(measure(parser.parse_args()))
 
 

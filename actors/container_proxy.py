@@ -18,7 +18,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import ClassVar
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from thespian.actors import ActorExitRequest, WakeupMessage
 
 from actors import endings
@@ -72,6 +72,7 @@ class ContainerProxy(NodeActor):
         self.cid = cid
         self.state = Container.NEW
         self.container = ""
+        self.made: dict[str, int] | UnsetType = UNSET  # told with the first run
         self.initialized = False
         self.owner: tuple[str, tuple[str, str]] | None = None  # whose runs it takes, once it has taken one
         self.runs: dict[str, ActiveRun] = {}
@@ -105,6 +106,8 @@ class ContainerProxy(NodeActor):
         if warm:
             self.initialized = True
             self._idle()
+        elif message.stages:
+            self.made = {name: round(ms) for name, ms in message.stages.items()}
         self._to_router(Up(self.cid, message.container, message.stages))
 
     def on_not_created(self, message: NotCreated) -> None:
@@ -142,8 +145,9 @@ class ContainerProxy(NodeActor):
         for each in (*beside, *([run] if beside else [])):
             each.shared = True
         self.runs[job.activation_id] = run
+        made, self.made = self.made, UNSET
         event = Started(
-            job.activation_id, job.attempt, self.container, self.services.clock.wall_ms(), job.action.replay, job.alone
+            job.activation_id, job.attempt, self.container, self.services.clock.wall_ms(), job.action.replay, job.alone, made
         )
         if message.ahead:
             self.services.journal.append(event, lazy=True)

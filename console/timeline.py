@@ -14,6 +14,7 @@ from messages.lifecycle import Stage, advance
 Entry = tuple[int, int, AnyEvent]
 """Document number, epoch, event: what a journal reader yields."""
 
+STAGES = ("queue", "network", "create", "start", "ready")
 STATUS = ("success", "application error", "developer error", "internal error")
 
 
@@ -67,7 +68,8 @@ def note_of(event: AnyEvent) -> str:
         return f"/{action.get('path', '?')}/{action.get('name', '?')}, {how}"
     if isinstance(event, Started):
         alone = ", alone on the node" if event.alone else ""
-        return (f"replay {event.replay}" if event.replay != "rerun" else "") + alone
+        made = "" if event.made is UNSET else f", container made in {sum(event.made.values())} ms{_stages(event.made)}"
+        return ((f", replay {event.replay}" if event.replay != "rerun" else "") + alone + made).removeprefix(", ")
     if isinstance(event, Finished):
         code = event.status_code
         parts = [STATUS[code] if 0 <= code < len(STATUS) else f"status {code}", f"ran {event.end - event.start} ms"]
@@ -77,6 +79,13 @@ def note_of(event: AnyEvent) -> str:
     if isinstance(event, Claimed):
         return "another process took over the journal: what was unfinished is resumed"
     return ""
+
+
+def _stages(made: dict[str, int]) -> str:
+    """In the order in which they pass; without those that took no time."""
+    ordered = sorted(made, key=lambda name: STAGES.index(name) if name in STAGES else len(STAGES))
+    shown = ", ".join(f"{name} {made[name]}" for name in ordered if made[name])
+    return f" ({shown})" if shown else ""
 
 
 def document_of(entry: Entry, *, show_args: bool) -> dict[str, Any]:

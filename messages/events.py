@@ -68,7 +68,10 @@ class ChildAssigned(Event, frozen=True, tag="child_assigned"):
 
 
 class Started(Event, frozen=True, tag="started"):
-    """User code is about to be run: attempt 1, 2, …; `alone`: nothing else runs on the node meanwhile."""
+    """User code is about to be run: attempt 1, 2, …; `alone`: nothing else runs on the node meanwhile.
+
+    `made`: the first run in its container tells what making that took, by stage.
+    """
 
     id: str
     attempt: int
@@ -76,6 +79,7 @@ class Started(Event, frozen=True, tag="started"):
     at: int
     replay: str = "rerun"
     alone: bool = False
+    made: dict[str, int] | UnsetType = UNSET
     v: int = 1
 
 

@@ -20,25 +20,37 @@ BUCKETS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000,
 """Upper bounds in ms."""
 
 
+STAGES = ("queue", "network", "create", "start", "ready", "init")
+"""Of a cold start, in their order: waiting for a turn, the network's part, the engine's two, the runtime's boot, /init."""
+
+
 class Times:
     """A histogram of milliseconds."""
 
     def __init__(self) -> None:
         self._counts = [0] * (len(BUCKETS) + 1)
-        self._sum = 0
+        self._sum = 0.0
 
-    def add(self, ms: int) -> None:
+    def add(self, ms: float) -> None:
         """Count one."""
         self._counts[bisect_left(BUCKETS, ms)] += 1
         self._sum += ms
 
     def family(self, name: str, text: str) -> Metric:
         """As Prometheus has it: seconds, cumulative."""
+        return HistogramMetricFamily(name, text, buckets=self.buckets(), sum_value=self.total())
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Upper bound in seconds → how many were not above it."""
         total, buckets = 0, []
         for bound, count in zip([*(f"{bound / 1000:g}" for bound in BUCKETS), "+Inf"], self._counts, strict=True):
             total += count
             buckets.append((bound, float(total)))
-        return HistogramMetricFamily(name, text, buckets=buckets, sum_value=self._sum / 1000)
+        return buckets
+
+    def total(self) -> float:
+        """Their sum in seconds."""
+        return self._sum / 1000
 
 
 class Metrics(Collector):
@@ -53,6 +65,7 @@ class Metrics(Collector):
         self._composed: Counter[str] = Counter()
         self._freezes: Counter[str] = Counter({"paused": 0, "resumed": 0, "failed": 0})
         self._wait, self._run = Times(), Times()
+        self._stages: dict[str, Times] = {name: Times() for name in STAGES}
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -72,8 +85,15 @@ class Metrics(Collector):
             self._run.add(finished.end - finished.start)
             if isinstance(finished.wait_time, int):
                 self._wait.add(finished.wait_time)
+            if isinstance(finished.init_time, int):
+                self._stages["init"].add(finished.init_time)
         elif step == "placed":
             self._starts[str(facts["start"])] += 1
+        elif step == "up":
+            stages = facts["stages"]
+            assert isinstance(stages, dict)
+            for name, ms in stages.items():
+                self._stages.setdefault(name, Times()).add(ms)
         elif step == "actor failed":
             self._actor_failures[str(facts["actor"])] += 1
         elif step == "start failed":
@@ -90,6 +110,10 @@ class Metrics(Collector):
         yield _counters("rewhisk_compositions", "Sequences, conductors and fired triggers that ended", "form", self._composed)
         yield CounterMetricFamily("rewhisk_containers_not_created", "Failed creations", value=self._not_created)
         yield GaugeMetricFamily("rewhisk_live_activations", "Accepted and not over", value=self._live())
+        cold = HistogramMetricFamily("rewhisk_cold_start_seconds", "Making a container ready for its first run", labels=["stage"])
+        for name, times in self._stages.items():
+            cold.add_metric([name], times.buckets(), times.total())
+        yield cold
         yield self._wait.family("rewhisk_wait_seconds", "From the request to user code")
         yield self._run.family("rewhisk_duration_seconds", "Init and run of an activation")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import UNSET
 from thespian.actors import WakeupMessage
 
 import actors.container_proxy as module
@@ -195,6 +196,14 @@ def test_started_is_journaled_before_any_call() -> None:
     assert not made.containers.named("call")
     made.journal.settle()
     assert [args[1] for args in made.containers.named("call")] == ["/init"]
+
+
+def test_the_first_run_tells_what_making_its_container_took() -> None:
+    """By stage, in its `started`; later ones don't."""
+    made = bench()
+    made.deliver(START, Created("c", {"create": 16.4, "start": 111.6}), run(logs=0), called("/init"), called("/run"), run("2" * 32))
+    first, second = (event for event in made.journal.appended if isinstance(event, Started))
+    assert (first.made, second.made) == ({"create": 16, "start": 112}, UNSET)
 
 
 def test_run_ahead_calls_at_once() -> None:

@@ -36,6 +36,18 @@ def test_counts_by_what_happened() -> None:
     assert shown["rewhisk_live_activations"] == 7
 
 
+def test_cold_starts_by_stage() -> None:
+    """What each stage took, also one that no table names."""
+    metrics = Metrics()
+    for create in (10.5, 20.5):
+        metrics.observe("up", {"stages": {"create": create, "start": 110.0, "thaw": 1.0}})
+    shown = lines(metrics)
+    assert shown['rewhisk_cold_start_seconds_sum{stage="create"}'] == 0.031
+    assert shown['rewhisk_cold_start_seconds_bucket{le="0.025",stage="create"}'] == 2
+    assert shown['rewhisk_cold_start_seconds_count{stage="thaw"}'] == 2
+    assert shown['rewhisk_cold_start_seconds_count{stage="init"}'] == 0
+
+
 @pytest.mark.parametrize("ms", [0, 1, 2, 3, 299_999, 300_000, 300_001])
 def test_histograms_are_cumulative(ms: int) -> None:
     """A bucket counts what is at most its bound, in seconds; the last one everything."""

@@ -174,6 +174,9 @@ class ActivationRouter(NodeActor):
         if late is not None:
             self._fail(routed, *late)
             return
+        if (closed := routed.unlock(self.services.unlock)) is not None:
+            self._fail(routed, 3, closed)
+            return
         routed.step("fetched")
         routed.since = now
         self._wait(routed)

@@ -7,12 +7,13 @@ method that takes it; `supervision` says what follows a bug in it (`restart`: a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
+from msgspec import Raw
 from thespian.actors import Actor, ActorAddress, ActorExitRequest
 
 from actors.ports import AckPort, ActionPort, AnswerPort, Clock, ContainerPort, Instrument, JournalPort, RecordPort
@@ -90,6 +91,8 @@ class StreamServices:
     """Whether user code may begin: not while the lease is lost."""
     unfit: Callable[[], str | None] = lambda: None
     """Why the node may take no new work (a disk that is almost full), or None."""
+    unlock: Callable[[Raw, Mapping[str, str]], Raw] = lambda content, locked: content
+    """Arguments with those opened that are encrypted, by their keys' names. Raises Undecryptable."""
     settled: Callable[[int, str], None] = lambda cid, activation_id: None
     """The end of a run in container `cid` is journaled."""
     held: Callable[[ActivationMessage], bool] = lambda message: False

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from enum import Enum
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Raw, UnsetType
+from msgspec.structs import replace
 
 from actors.admission import is_probe
 from actors.base import step
 from actors.pool_state import Waiting
 from messages.action import Executable
+from messages.errors import Undecryptable
 from messages.wire import ActivationMessage
 
 
@@ -56,6 +59,17 @@ class Routed:
         self.posted: int | UnsetType = UNSET
         self.refusal: str | UnsetType = UNSET
         self.state = Route.ARRIVED
+
+    def unlock(self, unlock: Callable[[Raw, Mapping[str, str]], Raw]) -> str | None:
+        """From here on the arguments are plain; the journal keeps them as they came. Why that can't be, if so."""
+        message = self.message
+        if not message.locked_args or isinstance(message.content, UnsetType):
+            return None
+        try:
+            self.message = replace(message, content=unlock(message.content, message.locked_args), locked_args={})
+        except Undecryptable as error:
+            return str(error)
+        return None
 
     def waiting(self, action: Executable) -> Waiting:
         """It as a job for the pool. Probes go first: a busy node is not a sick one."""

@@ -3,6 +3,7 @@
 ConfigError
  +-- SettingsError    a setting is wrong; `problems` holds one line each
  +-- ManifestError    a manifest of runtimes is wrong; `problems` holds one line each
+ +-- ParamKeysError   the keys that parameters are encrypted with are wrong; `problems` holds one line
  +-- PortTaken        the port that was asked for can't be had
 """
 
@@ -25,6 +26,10 @@ class SettingsError(ConfigError):
 
 class ManifestError(ConfigError):
     """The manifest of runtimes is wrong."""
+
+
+class ParamKeysError(ConfigError):
+    """The file of keys for parameters is wrong."""
 
 
 class PortTaken(ConfigError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
 from config.settings import Settings
@@ -47,7 +49,11 @@ CLUSTER_RATES = {"invocations_per_minute": 60, "concurrent_invocations": 30, "fi
 
 def system_limits(settings: Settings, *, cluster: bool = False) -> SystemLimits:
     """The limits that these settings ask for. A standard value is never above its maximum."""
-    rates = {name: getattr(settings, name) for name in CLUSTER_RATES}
+    rates: dict[str, Any] = {
+        "invocations_per_minute": settings.invocations_per_minute,
+        "concurrent_invocations": settings.concurrent_invocations,
+        "fires_per_minute": settings.fires_per_minute,
+    }
     if cluster:
         rates |= {name: rate for name, rate in CLUSTER_RATES.items() if name not in settings.given}
 

@@ -128,6 +128,9 @@ class Settings:
         "auto", parse.network,
         "Network of actions: the machine's (processes), a bridge of their own (Docker), or none; auto: the driver's first.",
     )  # fmt: skip
+    param_keys: Path | None = _flag(
+        "none", _maybe_path, "Keys (JSON) that parameters of actions and packages are encrypted with in the store.", metavar="FILE"
+    )
     max_concurrency: int = _flag("200", parse.positive, "Highest `concurrency` limit of an action (activations per container).")
     max_age: float | None = _flag(
         "none", _maybe_duration, "Activations older than this are ended instead of run.", metavar="DURATION"

@@ -7,7 +7,7 @@ from msgspec import Raw, structs
 
 from controller import access, errors, sequences
 from controller.context import Api
-from controller.entities import ActionEntity, ExecDoc, PackageEntity, Pair, encode, merged
+from controller.entities import ActionEntity, ExecDoc, PackageEntity, Pair, encode, encrypted, merged
 from controller.exec import SEQUENCE
 from controller.http import Reply, Request
 from controller.put import FIRST_VERSION, next_version, read_put
@@ -108,6 +108,8 @@ async def put(api: Api, request: Request) -> Reply:
     kind = api.deps.manifest.resolve(action.exec.kind)
     if kind is not None and kind.deprecated:
         raise errors.kind_deprecated(kind.kind)
+    if action.exec.kind != SEQUENCE:
+        action = structs.replace(action, parameters=encrypted(action.parameters, api.deps.param_keys))
     action = structs.replace(action, updated=api.now())
     await api.entities.save(action, revision)
     api.targets.changed(doc_id)

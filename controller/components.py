@@ -75,4 +75,5 @@ def _component(target: Target, user: Identity, arguments: Raw) -> Component:
         executable=None if target.form == "sequence" else target.executable,
         components=target.components,
         init_args=tuple(target.init_args),
+        locked_args=target.locked_args(merged),
     )

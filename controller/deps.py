@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from config.limits import SystemLimits
 from config.manifest import Manifest
+from config.param_keys import ParamKeys
 from messages.wire import ControllerId
 from store.contract import ActivationStore, EntityStore, SubjectStore
 from transport.contract import Compositions, Invoker
@@ -64,6 +65,8 @@ class ApiDeps:
     """Host names taken beside the local ones: the bind address, --api-host's."""
     info: Info = field(default_factory=Info)
     operator: Operator = field(default_factory=Operator)
+    param_keys: ParamKeys = field(default_factory=ParamKeys)
+    """What parameters are encrypted with where they are stored."""
     auth_ttl: float = 5.0
     """How long credentials found in the store are trusted without looking again (upstream: 5 minutes)."""
     entity_ttl: float = 5.0

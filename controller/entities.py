@@ -10,19 +10,30 @@ from typing import TypeVar
 
 import msgspec
 import structlog
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
+from config.param_keys import ParamKeys
 from controller import errors
 from store.contract import EntityRow, EntityStore, StoredDoc
 from store.errors import Conflict, NotFound, StoreRefused
 
 
 class Pair(Struct, frozen=True, omit_defaults=True):
-    """A parameter or an annotation. `init`: given to the runtime at initialization instead of as an argument."""
+    """A parameter or an annotation. `init`: given to the runtime at initialization instead of as an argument.
+
+    `encryption` names the key that the value, a text then, is encrypted with.
+    """
 
     key: str
     value: Raw
     init: bool = False
+    encryption: str | None = None
+
+
+def encrypted(parameters: list[Pair], keys: ParamKeys) -> list[Pair]:
+    """As they are stored: each under the current key that isn't encrypted yet."""
+    found = ((pair, None if pair.encryption else keys.encrypt(pair.value)) for pair in parameters)
+    return [structs.replace(pair, value=sealed[0], encryption=sealed[1]) if sealed else pair for pair, sealed in found]
 
 
 class LimitSet(Struct, frozen=True, kw_only=True):

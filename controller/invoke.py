@@ -84,6 +84,7 @@ async def start(
         blocking=blocking,
         content=arguments,
         init_args=target.init_args,
+        locked_args=target.locked_args(arguments),
         trace_context=repeatable.trace_context if repeatable else UNSET,
     )
     plan = plan_of(target, api.limits.sequence_length)

@@ -7,7 +7,7 @@ from msgspec import Raw, structs
 
 from controller import access, errors
 from controller.context import Api
-from controller.entities import ActionEntity, FullName, PackageEntity, Pair, encode
+from controller.entities import ActionEntity, FullName, PackageEntity, Pair, encode, encrypted
 from controller.errors import ApiError
 from controller.http import Reply, Request
 from controller.put import FIRST_VERSION, next_version, read_put
@@ -77,7 +77,8 @@ async def put(api: Api, request: Request) -> Reply:
         if found is not None and not found[1].binding:
             raise errors.package_stays()
         await _check_unbound(api, target)
-    package = structs.replace(_changed(request, found[1] if found else None, given, target), updated=api.now())
+    package = _changed(request, found[1] if found else None, given, target)
+    package = structs.replace(package, parameters=encrypted(package.parameters, api.deps.param_keys), updated=api.now())
     await api.entities.save(package, found[0] if found else None)
     api.targets.changed(doc_id)
     return Reply(200, encode(package))

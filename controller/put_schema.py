@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from config.manifest import Manifest
 from controller import errors, names
@@ -61,7 +61,7 @@ class _PairsField(fields.Field[list[Pair]]):
             given = _pairs(value)
         except msgspec.MsgspecError:
             raise ValidationError(errors.PAIRS_MALFORMED) from None
-        compact = (Pair(pair.key, Raw(msgspec.json.format(pair.value, indent=-1)), pair.init) for pair in given)
+        compact = (structs.replace(pair, value=Raw(msgspec.json.format(pair.value, indent=-1))) for pair in given)
         return list({pair.key: pair for pair in compact}.values())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 
+import msgspec
 from msgspec import Raw, Struct
 
 from config.manifest import Manifest
@@ -21,6 +22,7 @@ from store.contract import StoredDoc
 FALSY = frozenset({b"null", b"false", b"0", b'""'})
 """Values of an annotation that count as no."""
 
+_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _OVERHEAD = 2_000
 """Bytes that an entry costs beside its code, roughly."""
 
@@ -43,6 +45,14 @@ class Target(Struct, frozen=True):
     web: WebExport | None = None
     form: str = "action"
     components: tuple[str, ...] = ()
+    encrypted: dict[str, str] = {}
+
+    def locked_args(self, arguments: Raw) -> dict[str, str]:
+        """The encrypted ones of its own parameters among these arguments, by the names of their keys."""
+        if not self.encrypted or bytes(arguments).lstrip()[:1] != b"{":
+            return {}
+        given = _members(arguments)
+        return {name: key for name, key in self.encrypted.items() if given.get(name) == self.defaults[name]}
 
 
 def target_of(doc: StoredDoc, action: ActionEntity, package: ReadablePackage | None) -> Target:
@@ -64,6 +74,7 @@ def target_of(doc: StoredDoc, action: ActionEntity, package: ReadablePackage | N
         web=web_export(action.annotations),
         form=form,
         components=components,
+        encrypted={pair.key: pair.encryption for pair in parameters if pair.encryption},
     )
 
 

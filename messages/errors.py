@@ -3,6 +3,7 @@
 CoreError
  +-- IllegalTransition     a state machine met a message that its table does not know: a bug here
  +-- UnknownEvent          the journal holds an event or a version that this release does not know
+ +-- Undecryptable         an argument is encrypted with a key that isn't here
 """
 
 from __future__ import annotations
@@ -24,3 +25,7 @@ class UnknownEvent(CoreError):
 
     def __init__(self, kind: str, version: int) -> None:
         super().__init__(f"the journal holds event {kind!r} version {version}, unknown to this release: upgrade rewhisk")
+
+
+class Undecryptable(CoreError):
+    """An argument that no key here opens. The message names it, never its value."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Coroutine
+from collections.abc import Callable, Container, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -61,6 +61,7 @@ class Core:
         on_failed: Callable[[Exception], None],
         failpoint: Callable[[str, str], None] | None = None,
         unfit: Callable[[], str | None] = lambda: None,
+        unlock: Callable[[Raw, Mapping[str, str]], Raw] = lambda content, locked: content,
     ) -> None:
         hooks = JournalHooks(storable, self._refused, self.fenced, on_failed, failpoint)
         self.journal = Journal(log, stream, writer=writer, clock=clock, spawn=spawn, hooks=hooks, settings=journal_settings)
@@ -74,6 +75,7 @@ class Core:
         self._pool = pool
         self._instrument = instrument
         self._unfit = unfit
+        self._unlock = unlock
         self.services: Services | None = None
 
     async def open(self, *, clean: bool, address: str | None = None) -> Folded:
@@ -93,6 +95,7 @@ class Core:
             instrument=self._instrument,
             rules=self._rules,
             unfit=self._unfit,
+            unlock=self._unlock,
             settled=containers.settled,
             run_ahead_from=run_ahead_from,
         )

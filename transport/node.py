@@ -20,6 +20,7 @@ from actors.ports import ComponentPort
 from config import manifest
 from config.limits import SystemLimits
 from config.manifest import Manifest
+from config.param_keys import ParamKeys
 from config.settings import Settings
 from containers.contract import Driver
 from containers.docker import DockerDriver
@@ -60,8 +61,11 @@ log = structlog.get_logger("node")
 class Node:
     """One node of one data directory. `open`, then `drain`, then `close`; `failed` is set when it has to end by itself."""
 
-    def __init__(self, settings: Settings, data_dir: DataDir, limits: SystemLimits, manifest: Manifest) -> None:
+    def __init__(
+        self, settings: Settings, data_dir: DataDir, limits: SystemLimits, manifest: Manifest, param_keys: ParamKeys | None = None
+    ) -> None:
         self.settings = settings
+        self.param_keys = param_keys or ParamKeys()
         self.limits = limits
         self.manifest = manifest
         self.answers = LocalAnswers()
@@ -186,6 +190,7 @@ class Node:
             on_failed=lambda error: self._end(str(error)),
             failpoint=self._failpoint,
             unfit=lambda: self.low_disk,
+            unlock=self.param_keys.unlock,
         )
 
     def _make_compositions(self, store: Store) -> CompositionCore:

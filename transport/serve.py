@@ -20,6 +20,7 @@ from config.credentials import Choice, choose, new_pair, split
 from config.defaults import manifest_for
 from config.limits import SystemLimits, system_limits
 from config.manifest import Manifest
+from config.param_keys import ParamKeys
 from config.ports import bind
 from config.settings import Settings
 from controller import system_packages
@@ -96,9 +97,10 @@ class _Serving:
     async def _serve(self, data_dir: DataDir) -> bool:
         settings = self.settings
         manifest, limits = manifest_for(settings), system_limits(settings)
+        keys = ParamKeys.of(settings.param_keys)
         listener, port_note = bind(settings.host, settings.port, "port" in settings.given)
         url = url_of(settings.host, listener)
-        node = Node(settings, data_dir, limits, manifest)
+        node = Node(settings, data_dir, limits, manifest, keys)
         server: Server | None = None
         gate: Server | None = None
         try:
@@ -201,6 +203,7 @@ class _Serving:
             new_activation_id=new_id,
             new_transid=new_id,
             limits=limits,
+            param_keys=node.param_keys,
             cors=self.settings.cors,
             loopback=is_loopback(self.settings.host),
             hosts=tuple(host_of(each) for each in (self.settings.host, self.settings.api_host, url) if each),

@@ -16,6 +16,7 @@ from config.credentials import GUEST, choose, new_pair, split
 from config.defaults import manifest_for
 from config.limits import SystemLimits, system_limits
 from config.manifest import Manifest
+from config.param_keys import ParamKeys
 from config.ports import bind
 from config.settings import Settings
 from controller import system_packages
@@ -160,6 +161,7 @@ class _Serving:
             new_activation_id=new_id,
             new_transid=new_id,
             limits=limits,
+            param_keys=ParamKeys.of(settings.param_keys),
             controller=controller.id,
             controllers=controller.controllers,
             cors=settings.cors,

@@ -6,13 +6,13 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from console.command import DATA_DIR, as_json, help_text
 from console.exits import Refused, WrongUsage
+from console.store_access import Place, place_options, with_store
 
 if TYPE_CHECKING:
     from console.timeline import Entry, Timeline
@@ -44,15 +44,14 @@ async def _history(store: Store, activation_id: str) -> tuple[str, Timeline] | N
 ))  # fmt: skip
 @click.argument("id")
 @as_json
-@data_dir_option
-def trace(id: str, json_output: bool, data_dir: Path) -> None:
+@place_options
+def trace(id: str, json_output: bool, place: Place) -> None:
     """See the help."""
     from console.output import milliseconds, moment, note, print_json, print_table
-    from console.store_access import with_store
 
     if len(id) != 32 or not set(id) <= set("0123456789abcdef"):
         raise WrongUsage(f"{id!r} is no activation id: it has 32 characters, 0-9 and a-f")
-    found = with_store(data_dir, lambda store: _history(store, id))
+    found = with_store(place, lambda store: _history(store, id))
     if found is None:
         hint = "it keeps what ended for --keep-journal (1 day); `run.py activation get` asks the records"
         raise Refused(f"the journal knows nothing of {id}", hint)
@@ -113,16 +112,15 @@ async def _entries(store: Store, stream: str, documents: int, follow: bool) -> A
 @click.option("--follow", "-f", is_flag=True, help="Go on with new events until Ctrl-C.")
 @click.option("--show-args", is_flag=True, help="Show arguments and results.")
 @as_json
-@data_dir_option
+@place_options
 def journal(
     node: int | None, activation: str | None, names: tuple[str, ...], since: str | None, tail: int, follow: bool,
-    show_args: bool, json_output: bool, data_dir: Path,
+    show_args: bool, json_output: bool, place: Place,
 ) -> None:  # fmt: skip
     """See the help."""
     from collections import deque
 
     from console.activation_commands import when
-    from console.store_access import with_store
     from console.timeline import matches
 
     start = when(since, time.time())
@@ -145,7 +143,7 @@ def journal(
             if entry[0] > seen and matches(entry, activation, names, after):
                 _show(entry, show_args, json_output)
 
-    with_store(data_dir, show)
+    with_store(place, show)
 
 
 def _show(entry: Entry, show_args: bool, json_output: bool) -> None:

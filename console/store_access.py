@@ -20,6 +20,9 @@ Result = TypeVar("Result")
 
 SQLITE = "sqlite"
 
+PATIENCE = 2.0
+"""Seconds that a database may take to answer a person."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -81,7 +84,7 @@ def with_store(place: Place | Path, work: Callable[[Store], Awaitable[Result]], 
     async def run() -> Result:
         if create and local:
             make_private_dir(at.data_dir)
-        store = await open_store(at.store, at.data_dir, at.prefix, at.ca)
+        store = await open_store(at.store, at.data_dir, at.prefix, at.ca, PATIENCE)
         try:
             return await work(store)
         finally:

@@ -89,6 +89,8 @@ class CouchActivations:
     async def _rows(self, query: ActivationQuery, **more: Any) -> Rows:
         design, key = (RECORDS, query.namespace) if query.name is None else (FILTERED, f"{query.namespace}/{query.name}")
         upper = _HIGH if query.upto is None else query.upto
+        if query.upto is not None and query.upto < (query.since or 0):
+            return []  # CouchDB refuses a range that ends before it begins
         return await self._readers.run(
             lambda client: _database(client).rows(
                 "_design", design, "_view", "activations",

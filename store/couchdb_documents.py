@@ -103,21 +103,21 @@ def _loose(fields: Fields) -> Any:
 
 def delete(database: Database, doc_id: str, rev: str) -> None:
     """Raises Conflict, NotFound; StoreUnavailable if it stays uncertain."""
-    uncertain = False
+    sent = False
     for pause in (*PAUSES, None):
         try:
             current = database.revision(doc_id)
             if current is None:
-                if uncertain:
+                if sent:
                     return
                 raise NotFound(f"there is no {doc_id}")
             if current != rev:
                 raise Conflict(f"{doc_id} is at revision {current}, not {rev}")
+            sent = True
             database.delete(doc_id, rev)
             return
         except StoreUnavailable:
             if pause is None:
                 raise
-            uncertain = True
             time.sleep(pause)
     raise AssertionError("the last try returns or raises")

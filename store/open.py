@@ -9,8 +9,12 @@ from store.errors import StoreUnusable
 from store.sqlite import SqliteStore
 
 
-async def open_store(store: str, data_dir: Path, prefix: str = "", ca: Path | None = None) -> Store:
-    """The store that `--store` names; `prefix` and `ca` (a file of certificates) are for a CouchDB.
+async def open_store(
+    store: str, data_dir: Path, prefix: str = "", ca: Path | None = None, patience: float = 10.0
+) -> Store:  # fmt: skip
+    """The store that `--store` names.
+
+    For a CouchDB: `prefix` of its databases, `ca` a file of certificates, `patience` seconds that it may take to come up.
 
     Raises StoreUnusable with what to do about it.
     """
@@ -25,4 +29,4 @@ async def open_store(store: str, data_dir: Path, prefix: str = "", ca: Path | No
         settings = parse_url(store, prefix, str(ca) if ca is not None else None)
     except ValueError as error:
         raise StoreUnusable(f"--store {error}") from None
-    return await CouchStore.open(settings)
+    return await CouchStore.open(settings, patience=patience)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -115,6 +116,7 @@ class CouchServer:
         self._queries = QueryServer()
         self.couch = Couch(self.disk, self._admins, self._queries)
         self.port = port
+        self.tls: ssl.SSLContext | None = None
         self._sockets: _Sockets | None = None
 
     @property
@@ -126,6 +128,8 @@ class CouchServer:
         """Listen, on the same port as before."""
         self._sockets = _Sockets(("127.0.0.1", self.port), self)
         self.port = self._sockets.server_address[1]
+        if self.tls is not None:
+            self._sockets.socket = self.tls.wrap_socket(self._sockets.socket, server_side=True)
         threading.Thread(target=self._sockets.serve_forever, args=(0.05,), daemon=True, name="couchdb-server").start()
         return self
 

@@ -15,7 +15,7 @@ from msgspec import UNSET
 from thespian.actors import ActorAddress, ChildActorExited, WakeupMessage
 
 from actors import endings, recovery
-from actors.admission import UNSTORABLE, accepted, may_run_ahead, refusal, too_late
+from actors.admission import UNSTORABLE, accepted, may_run_ahead, refusal, unfit
 from actors.base import NodeActor, Progress, Services
 from actors.container_proxy import ContainerProxy
 from actors.pool import Assign, Create, Pool, PoolSettings, shape_of_start
@@ -170,9 +170,9 @@ class ActivationRouter(NodeActor):
         if not self.pool.fits(action.limits.memory):
             self._fail(routed, 3, endings.too_large(action.limits.memory, self.pool.settings.memory))
             return
-        late = None if routed.starts else too_late(self.services, routed.message, action, routed.posted)
-        if late is not None:
-            self._fail(routed, *late)
+        problem = None if routed.starts else unfit(self.services, routed.message, action, routed.posted)
+        if problem is not None:
+            self._fail(routed, *problem)
             return
         if (closed := routed.unlock(self.services.unlock)) is not None:
             self._fail(routed, 3, closed)

@@ -8,6 +8,7 @@ from msgspec import UNSET, Raw, UnsetType
 from actors import endings
 from actors.base import Services, StreamServices
 from messages.action import Executable
+from messages.bounds import beyond_namespace
 from messages.cluster import TEST_TRANSID
 from messages.commands import Invoke, Job
 from messages.events import Accepted
@@ -36,6 +37,12 @@ def accepted(message: Invoke, now_ms: int) -> Accepted:
 def is_probe(message: ActivationMessage) -> bool:
     """Whether a controller asks with it whether the node works: its transaction began when the controller did."""
     return bool(message.transid) and message.transid[0] == TEST_TRANSID
+
+
+def unfit(services: Services, message: ActivationMessage, action: Executable, posted: int | UnsetType) -> tuple[int, str] | None:
+    """Status code and text for work that has not started and will not: beyond its namespace's limits, or too late. None if fit."""
+    beyond = beyond_namespace(action.limits, message.user.limits)
+    return too_late(services, message, action, posted) if beyond is None else (1, beyond)
 
 
 def too_late(services: Services, message: ActivationMessage, action: Executable, posted: int | UnsetType) -> tuple[int, str] | None:

@@ -22,9 +22,7 @@ def shape_of_start(start: Start) -> Shape:
 class Eviction:
     """Answers questions about the idle and the empty containers; sets the alarm for when an answer will change."""
 
-    def __init__(
-        self, settings: PoolSettings, containers: Containers, cells: Cells, estimates: Estimates, alarm: Alarm
-    ) -> None:
+    def __init__(self, settings: PoolSettings, containers: Containers, cells: Cells, estimates: Estimates, alarm: Alarm) -> None:
         self._settings = settings
         self._containers = containers
         self._estimates = estimates

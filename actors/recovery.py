@@ -33,9 +33,7 @@ def within(live: Live, stage: Stage, *, alone_from: int, now_ms: int) -> Resume 
     return Resume(message, live.counted, starts, alone=live.counted + 1 >= alone_from)
 
 
-def keepable(
-    idle: Iterable[Idle], noted: Mapping[str, str], live: Mapping[str, Live], memory: int
-) -> dict[str, Idle]:
+def keepable(idle: Iterable[Idle], noted: Mapping[str, str], live: Mapping[str, Live], memory: int) -> dict[str, Idle]:
     """What of an earlier process's containers may be taken over, by container id: idle, and in none of them an activation that is
     to run again (`noted`: activation -> container). As many as `memory` (MB) holds."""
     mid_run = {container for activation, container in noted.items() if activation in live and live[activation].finished is None}

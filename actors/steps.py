@@ -122,9 +122,7 @@ def ended(tally: Tally, record: ActivationRecord, spent: Spent | None) -> Tally:
     """The tally with what the child's record tells; `spent` is what a nested composition of the same form came to."""
     duration = record.duration if isinstance(record.duration, int) else 0
     memory = max(tally.memory, _memory(annotation(record.annotations, "limits")))
-    return structs.replace(
-        tally, duration=tally.duration + duration, memory=memory, spent=tally.spent if spent is None else spent
-    )
+    return structs.replace(tally, duration=tally.duration + duration, memory=memory, spent=tally.spent if spent is None else spent)
 
 
 def _memory(limits: object) -> int:
@@ -178,9 +176,7 @@ def _conduct(plan: ConductorPlan, tally: Tally, payload: Raw) -> Decision:
     )
 
 
-def _conducted(
-    plan: ConductorPlan, tally: Tally, response: Response, result: dict[str, Raw], namespace: str
-) -> Decision:
+def _conducted(plan: ConductorPlan, tally: Tally, response: Response, result: dict[str, Raw], namespace: str) -> Decision:
     """What the conductor wants next. Scalars are boxed: `params` as `value`, `state` as `state`."""
     params = _boxed(result.get("params"), "value")
     tally = structs.replace(tally, state=_boxed(result.get("state"), "state"), conducting=False)

@@ -276,11 +276,6 @@ def kind_forbidden(kind: str) -> ApiError:
     return failed(403, f"The supplied authentication is not authorized to access actions of kind '{kind}'.")
 
 
-def out_of_bounds(text: str) -> ApiError:
-    """400 for a limit beyond what the namespace may have."""
-    return failed(400, f"requirement failed: {text}")
-
-
 # --- limits of namespaces ---------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 from config.limits import Bounds, SystemLimits
 from controller import errors
 from controller.entities import LimitSet
+from messages.bounds import out_of_bounds
 from messages.wire import Identity, UserLimits
 
 UNLIMITED = 2**31 - 1
@@ -100,11 +101,9 @@ class Effective(Struct, frozen=True):
 
 
 def _check(what: str, value: int | None, bounds: Bounds, unit: str) -> None:
-    if value is None or bounds.min <= value <= bounds.max:
-        return
-    below = value < bounds.min
-    relation = f"below allowed threshold of {bounds.min}" if below else f"exceeds allowed threshold of {bounds.max}"
-    raise errors.out_of_bounds(f"{what} {value}{unit} {relation}{unit}")
+    problem = None if value is None else out_of_bounds(what, value, unit, bounds.min, bounds.max)
+    if problem is not None:
+        raise errors.failed(400, problem)
 
 
 def _narrowed(system: Bounds, low: int | None, high: int | None) -> Bounds:

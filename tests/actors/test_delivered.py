@@ -8,9 +8,9 @@ import pytest
 from msgspec import UNSET, Raw, structs
 from thespian.actors import WakeupMessage
 
-from messages.commands import Acknowledged, FinishedDurable, Invoke, Logs, LookedUp, Redo, Repeated, Start
+from messages.commands import Acknowledged, Fetched, FinishedDurable, Invoke, Logs, LookedUp, Redo, Repeated, Resume, Start
 from messages.lifecycle import Stage
-from messages.wire import decode_message
+from messages.wire import UserLimits, decode_message
 from tests.actors.test_activation_router import bench
 from tests.actors.test_result_writer import FINISHED, ended
 from tests.actors.test_result_writer import bench as writer_bench
@@ -150,3 +150,21 @@ def test_one_that_is_over_is_told_from_its_record() -> None:
     assert acks.named("again")[-1] == (message(), None)
     made.deliver(LookedUp(ID, None, Repeated(message())), FinishedDurable(ID))
     assert len(acks.named("again")) == 2
+
+
+@pytest.mark.parametrize("attempted", [False, True])
+def test_what_its_namespace_no_longer_allows_ends(attempted: bool) -> None:
+    """Upstream's invoker checks a stored action against the caller's limits; here what had started still goes on."""
+    made = bench()
+    user = structs.replace(message().user, limits=UserLimits(max_action_memory=128))
+    narrowed = structs.replace(message(), user=user)
+    if attempted:
+        made.deliver(Resume(narrowed, 1, 1, alone=False))
+        made.deliver(Fetched(ID, made_action()))
+        assert made.to(WRITER) == []
+        return
+    made.deliver(Invoke(narrowed, made_action()))
+    made.journal.settle()
+    (ended,) = made.to(WRITER)
+    expected = b'{"error":"requirement failed: memory size 256 MB exceeds allowed threshold of 128 MB"}'
+    assert (ended.finished.status_code, bytes(ended.finished.result)) == (1, expected)

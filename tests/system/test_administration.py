@@ -22,7 +22,7 @@ def _run(node: NodeProcess, *arguments: str, auth: str = "", code: int = 0) -> s
     command = [sys.executable, str(ROOT / "run.py"), *arguments, *where]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == code, (arguments, done.stdout, done.stderr)
-    return done.stdout if code == 0 else done.stderr
+    return done.stdout if code == 0 else done.stdout + done.stderr
 
 
 def _eventually(attempt: Callable[[], Any]) -> None:
@@ -51,10 +51,12 @@ def test_a_node_is_administered_while_it_runs(start_node: StartNode) -> None:
     assert split == {"lines": ["a", "b"], "payload": "a;b"}
     _run(node, "package", "create", "p", auth=bobby)
     _run(node, "user", "block", "bobby")
-    _run(node, "limits", "set", "alice", "--allowedKinds", "nodejs:20")
+    _run(node, "limits", "set", "alice", "--allowedKinds", "nodejs:20", "--maxActionMemory", "128")
     _eventually(lambda: _run(node, "package", "get", "p", auth=bobby, code=4).index("supplied authentication is invalid"))
     source = str(ROOT / "controller" / "catalog" / "utils" / "echo.py")
     _eventually(lambda: _run(node, "action", "put", "echo", source, auth=alice, code=4).index("actions of kind 'python:3'"))
+    beyond = "memory size 256 MB exceeds allowed threshold of 128 MB"
+    assert beyond in _run(node, "invoke", "u/split", "-r", "-p", "payload", "a;b", auth=alice, code=1)
     _run(node, "user", "unblock", "bobby")
     _run(node, "limits", "delete", "alice")
     _run(node, "package", "get", "p", auth=bobby)

@@ -115,6 +115,33 @@ class Settings:
     kafka_password: str | None = _option("none", parse.optional(parse.filled), "SASL password.", metavar="TEXT", secret=True)
     kafka_copies: int = _option("1", parse.positive, "Copies of topics that are made (upstream's replication factor).")
 
+    advertise: str | None = _flag(
+        "none",
+        parse.optional(parse.url),
+        "Address at which controllers reach this node; none: its own.",
+        metavar="URL",
+    )
+    takeover_after: float = _flag(
+        "60s", parse.positive_duration, "How long a node must be silent until another one goes on with its work."
+    )
+    heartbeat_every: float = _option("3s", parse.positive_duration, "Pause between two signs of life in the store.")
+    blocked_every: float = _option("5m", parse.positive_duration, "Pause between two readings of who is blocked (upstream's).")
+    stale_grace: float = _option("60s", parse.duration, "How much later than its caller waits a blocking message is still run.")
+    user_events: bool = _option("off", parse.switch, "Whether each activation is told to the topic of user events.")
+    invoke_token: str | None = _option(
+        "none",
+        parse.optional(parse.secret),
+        "What controllers may show at /invoke.",
+        metavar="TEXT",
+        secret=True,
+    )
+    invoke_waiting: int = _option("1000", parse.positive, "Requests at /invoke that may wait, above which more are refused (429).")
+    tls_cert: Path | None = _flag("none", _maybe_path, "Certificate of the HTTP port (PEM, with its chain).", metavar="FILE")
+    tls_key: Path | None = _flag("none", _maybe_path, "Key of that certificate (PEM).", metavar="FILE")
+    tls_client_ca: Path | None = _flag(
+        "none", _maybe_path, "Who signs the certificates of controllers that may use /invoke (PEM).", metavar="FILE"
+    )
+
     # How it runs actions.
     driver: str = _flag("auto", parse.driver, "What runs the actions; auto takes what this machine has.")
     memory: int = _flag("2048m", parse.megabytes, "Memory for actions: the sum of the limits of their containers.")

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Coroutine, Mapping
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
+from thespian.actors import WakeupMessage
 
 from actors import recovery
 from actors.activation_router import ActivationRouter
 from actors.base import Rules, Services
 from actors.log_reader import LogReader
 from actors.pool import PoolSettings
-from actors.ports import ActionPort, AnswerPort, Clock, ContainerPort, Instrument, RecordPort
+from actors.ports import AckPort, ActionPort, AnswerPort, Clock, ContainerPort, Instrument, RecordPort
 from actors.result_writer import ResultWriter
 from actors.system import CallSoon, NodeSystem, OnFailure, RestartLimit
-from messages.commands import Adopt, Drain, Idle, Invoke, LogChunk, NotAccepted, Redo, Resume
+from messages.commands import Acknowledged, Adopt, Drain, Idle, Invoke, LogChunk, NotAccepted, Redo, Resume
 from messages.events import Accepted
 from messages.record import IDEMPOTENCY, storable
 from store.contract import DocumentLog
@@ -62,6 +64,9 @@ class Core:
         failpoint: Callable[[str, str], None] | None = None,
         unfit: Callable[[], str | None] = lambda: None,
         unlock: Callable[[Raw, Mapping[str, str]], Raw] = lambda content, locked: content,
+        acks: AckPort | None = None,
+        steady: Callable[[], bool] = lambda: True,
+        may_start: Callable[[], bool] = lambda: True,
     ) -> None:
         hooks = JournalHooks(storable, self._refused, self.fenced, on_failed, failpoint)
         self.journal = Journal(log, stream, writer=writer, clock=clock, spawn=spawn, hooks=hooks, settings=journal_settings)
@@ -76,6 +81,9 @@ class Core:
         self._instrument = instrument
         self._unfit = unfit
         self._unlock = unlock
+        self._acks = acks
+        self._steady = steady
+        self._may_start = may_start
         self.services: Services | None = None
 
     async def open(self, *, clean: bool, address: str | None = None) -> Folded:
@@ -96,6 +104,9 @@ class Core:
             rules=self._rules,
             unfit=self._unfit,
             unlock=self._unlock,
+            acks=self._acks,
+            steady=self._steady,
+            may_start=self._may_start,
             settled=containers.settled,
             run_ahead_from=run_ahead_from,
         )
@@ -125,6 +136,16 @@ class Core:
         """New work."""
         assert self.services is not None
         self.system.tell(self.services.directory.router, command)
+
+    def acknowledged(self, activation_id: str) -> None:
+        """The controller of an activation knows how it ended."""
+        assert self.services is not None
+        self.system.tell(self.services.directory.writer, Acknowledged(activation_id))
+
+    def plan(self) -> None:
+        """Something outside has changed that keeps work from being placed."""
+        if self.services is not None:
+            self.system.tell(self.services.directory.router, WakeupMessage(timedelta(0)))
 
     def output(self, chunk: LogChunk) -> None:
         """Output of a container."""

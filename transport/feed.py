@@ -187,6 +187,10 @@ class Feed:
         ]
         return await patiently(lambda: self._records.exist(old)) if old else set()
 
+    async def ended_before(self, command: Invoke) -> bool:
+        """Whether a message that came another way has a record already, by the same rule."""
+        return command.activation_id in await self._known([command])
+
     # How it fares -------------------------------------------------------------------------------------------------
 
     def accepted(self, activation_id: str) -> None:

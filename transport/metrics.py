@@ -23,6 +23,12 @@ BUCKETS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000,
 STAGES = ("queue", "network", "create", "start", "ready", "init")
 """Of a cold start, in their order: waiting for a turn, the network's part, the engine's two, the runtime's boot, /init."""
 
+KAFKA = {
+    "posted": "taken", "unreadable": "unreadable", "ack shrunk": "ack_shrunk", "ack failed": "ack_failed",
+    "event lost": "event_lost", "kafka reading failed": "reading_failed",
+}  # fmt: skip
+"""Step of the core → label of the counter."""
+
 
 class Times:
     """A histogram of milliseconds."""
@@ -64,6 +70,9 @@ class Metrics(Collector):
         self._not_created = 0
         self._composed: Counter[str] = Counter()
         self._freezes: Counter[str] = Counter({"paused": 0, "resumed": 0, "failed": 0})
+        self._kafka: Counter[str] = Counter(dict.fromkeys(KAFKA.values(), 0))
+        self._gone = 0
+        self._invoked: Counter[str] = Counter({"200": 0})
         self._wait, self._run = Times(), Times()
         self._stages: dict[str, Times] = {name: Times() for name in STAGES}
         self._registry = CollectorRegistry()
@@ -98,6 +107,12 @@ class Metrics(Collector):
             self._actor_failures[str(facts["actor"])] += 1
         elif step == "start failed":
             self._not_created += 1
+        elif step in KAFKA:
+            self._kafka[KAFKA[step]] += int(str(facts.get("count", 1)))
+        elif step == "kafka position":
+            self._gone += int(str(facts["gone"]))
+        elif step == "invoked":
+            self._invoked[str(facts["status"])] += 1
         elif step in ("paused", "resumed"):
             self._freezes[step if facts["done"] else "failed"] += 1
 
@@ -109,6 +124,9 @@ class Metrics(Collector):
         yield _counters("rewhisk_container_freezes", "Idle containers frozen and thawed again", "result", self._freezes)
         yield _counters("rewhisk_compositions", "Sequences, conductors and fired triggers that ended", "form", self._composed)
         yield CounterMetricFamily("rewhisk_containers_not_created", "Failed creations", value=self._not_created)
+        yield _counters("rewhisk_kafka_events", "Messages of the node's topic and what befell them", "event", self._kafka)
+        yield CounterMetricFamily("rewhisk_kafka_messages_gone", "Messages that were deleted unread", value=self._gone)
+        yield _counters("rewhisk_invoke_requests", "Requests at /invoke", "status", self._invoked)
         yield GaugeMetricFamily("rewhisk_live_activations", "Accepted and not over", value=self._live())
         cold = HistogramMetricFamily("rewhisk_cold_start_seconds", "Making a container ready for its first run", labels=["stage"])
         for name, times in self._stages.items():

@@ -35,6 +35,7 @@ from store.open import open_store
 from store.ports import Actions, Records
 from transport.children import Children
 from transport.clock import LoopClock
+from transport.cluster_node import Cluster, ClusterStream
 from transport.compositions import CompositionCore, CompositionDoor
 from transport.core import Core
 from transport.drivers import open_driver
@@ -92,6 +93,12 @@ class Node:
         )
         self.compositions = CompositionDoor()
         self._failpoint = parse_failpoint(settings.failpoint) if settings.failpoint else None
+        self._writer = secrets.token_hex(8)
+        self._cluster = Cluster(settings, self._clock, self.spawn, self._observe) if settings.kafka else None
+        self.stream: ClusterStream | None = None
+        """This node's place in a cluster."""
+        if self._cluster is not None:
+            self.stream = ClusterStream(self._cluster, settings.id, self.answers, fit=self._fit, memory=settings.memory)
 
     # Starting -----------------------------------------------------------------------------------------------------
 
@@ -114,7 +121,11 @@ class Node:
         assert driver is not None
         core = self._core = self._make_core(store)
         composing = self._make_compositions(store)
-        await core.open(clean=clean, address=url)
+        folded = await core.open(clean=clean, address=url)
+        if self.stream is not None and self._cluster is not None:
+            await self._cluster.open(store)
+            address = self.settings.advertise or url
+            await self.stream.first_beat(store, core, self._writer, address, lambda: self._end(FENCED))
         await composing.open(clean=clean, address=url)
         keep = self._keepable(core, noted)
         left = await driver.leftovers(lambda container: container not in keep)
@@ -127,6 +138,8 @@ class Node:
         core.adopt(kept)
         resumed = core.resume({each.activation_id for each in noted})
         resumed += self._begin_compositions(store, composing, components)
+        if self.stream is not None:
+            self.stream.begin(store, folded.next_offsets)
         self._ready = True
         return resumed
 
@@ -176,11 +189,11 @@ class Node:
         return Core(
             log=store.journal,
             stream=self._stream,
-            writer=secrets.token_hex(8),
+            writer=self._writer,
             clock=self._clock,
             call_soon=self._loop.call_soon,
             spawn=self.spawn,
-            answers=self.answers,
+            answers=self.stream.answers if self.stream is not None else self.answers,
             rules=stream_rules(self.settings, self.limits.payload),
             pool=self._pool(),
             journal_settings=journal_settings(self.settings),
@@ -189,9 +202,23 @@ class Node:
             on_fenced=lambda: self._end(FENCED),
             on_failed=lambda error: self._end(str(error)),
             failpoint=self._failpoint,
-            unfit=lambda: self.low_disk,
+            unfit=self._unfit,
             unlock=self.param_keys.unlock,
+            **(self.stream.core_parts() if self.stream is not None else {}),
         )
+
+    def _unfit(self) -> str | None:
+        return self.low_disk or (self.stream.unfit() if self.stream is not None else None)
+
+    def _fit(self) -> str | None:
+        """Why the node may take no work of a controller's, the lease aside."""
+        if not self._ready:
+            return ENDING if self._ended else STARTING
+        return self.low_disk or (self._driver.problem() if self._driver is not None else None)
+
+    def open_door(self, app: Any, *, loopback: bool) -> Any:
+        """The application, with `/invoke` in front of it in a cluster."""
+        return app if self.stream is None else self.stream.open_door(app, loopback=loopback, unready=self.unready)
 
     def _make_compositions(self, store: Store) -> CompositionCore:
         """In a cluster `controllerN` is a controller's stream; what is composed at a node's own door has another."""
@@ -266,7 +293,7 @@ class Node:
         stalled = self._stalled()
         if stalled > self.settings.lease:
             return STALLED.format(seconds=stalled)
-        return self.low_disk or (self._driver.problem() if self._driver is not None else None)
+        return self._unfit() or (self._driver.problem() if self._driver is not None else None)
 
     def _stalled(self) -> float:
         own = self._core.journal.stalled() if self._core is not None else 0.0
@@ -382,6 +409,8 @@ class Node:
             return 0
         self._core.drain()
         self.compositions.drain()
+        if self.stream is not None:
+            self.stream.drain()
         until = self._clock.monotonic() + timeout
         while self.live() and self._clock.monotonic() < until and not self.failed.done():  # noqa: ASYNC110 - has no event
             await asyncio.sleep(FREE_FOR)
@@ -390,6 +419,8 @@ class Node:
     async def close(self) -> None:
         """End all containers, flush the journal, close the store. Nothing is left behind."""
         self._ready, self._ended = False, True
+        if self.stream is not None:
+            await self.stream.leave()
         if self._core is not None:
             self._core.system.shutdown()
         self.compositions.stop()
@@ -403,6 +434,10 @@ class Node:
                 async with asyncio.timeout(FLUSH):
                     await self._core.journal.close()
                     await self.compositions.close()
+        if self._cluster is not None:
+            await self._cluster.close()
+        if self.stream is not None and not self.failed.done():
+            await self.stream.stopped()
         for task in list(self._tasks):
             task.cancel()
         if self._store is not None:

@@ -19,6 +19,8 @@ def stream_rules(settings: Settings, result_limit: int) -> Rules:
         pause_grace=settings.pause_grace,
         alone_from=settings.alone_from,
         max_age=settings.max_age,
+        blocking_wait=settings.blocking_wait,
+        stale_grace=settings.stale_grace,
     )
 
 

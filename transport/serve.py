@@ -108,7 +108,7 @@ class _Serving:
             choice = await self._credentials(data_dir, store)
             deps = self._deps(node, store, data_dir, limits, manifest, url)
             app = create_app(deps)
-            server = Server(app, listener)
+            server = Server(node.open_door(app, loopback=is_loopback(settings.host)), listener)
             await server.start()
             data_dir.set_url(url)
             await node.open_driver()

@@ -14,10 +14,7 @@ from typing import Any
 import structlog
 
 from actors import recovery
-from actors.pool import PoolSettings, StemCell
-from actors.pool_state import Reactive
 from actors.ports import ComponentPort
-from config import manifest
 from config.limits import SystemLimits
 from config.manifest import Manifest
 from config.param_keys import ParamKeys
@@ -42,7 +39,7 @@ from transport.drivers import open_driver
 from transport.history import History
 from transport.local import LocalAnswers, LocalInvoker
 from transport.metrics import Metrics
-from transport.parts import journal_settings, stream_rules
+from transport.parts import journal_settings, pool_settings, stream_rules
 
 STARTING = "The node is starting: it reads its journal."
 ENDING = "The node is ending."
@@ -51,8 +48,6 @@ FENCED = "Another process owns this node's journal."
 FREE_FOR = 0.02
 """Seconds between looks whether a draining node is empty."""
 
-STEM_SLOTS = 16
-"""Runs at a time that a stem cell is made for: an action that wants more gets that many there, more in one of its own."""
 FLUSH = 5.0
 """Seconds that a store which does not answer may keep a node from ending: only events that cost a repeat wait then."""
 
@@ -195,7 +190,7 @@ class Node:
             spawn=self.spawn,
             answers=self.stream.answers if self.stream is not None else self.answers,
             rules=stream_rules(self.settings, self.limits.payload),
-            pool=self._pool(),
+            pool=pool_settings(self.settings, self.manifest),
             journal_settings=journal_settings(self.settings),
             instrument=self._observe,
             on_failure=self._actor_failed,
@@ -239,23 +234,6 @@ class Node:
             failpoint=self._failpoint,
             unfit=lambda: self.low_disk,
         )
-
-    def _pool(self) -> PoolSettings:
-        settings = self.settings
-        cells = tuple(
-            StemCell(kind.kind, "", cell.memory, cell.initial_count, self._slots(kind.family), _reactive(cell.reactive))
-            for kinds in self.manifest.families().values()
-            for kind in kinds
-            for cell in kind.stem_cells
-        )
-        more = {"starting": settings.parallel_starts} if settings.parallel_starts else {}
-        return PoolSettings(
-            memory=settings.memory, idle_timeout=settings.idle_container, stem_cells=cells,
-            prewarm_check=settings.prewarm_check, **more,
-        )  # fmt: skip
-
-    def _slots(self, family: str) -> int:
-        return 1 if family == "python" else min(STEM_SLOTS, self.settings.max_concurrency)
 
     def _make_host(self, driver: Driver, core: Core, api_host: str) -> ContainerHost:
         assert self._note is not None
@@ -444,11 +422,6 @@ class Node:
             await self._store.close()
         if self._note is not None:
             self._note.close()
-
-
-def _reactive(given: manifest.Reactive | None) -> Reactive | None:
-    """A manifest's settings as the pool takes them."""
-    return None if given is None else Reactive(given.min_count, given.max_count, given.ttl, given.threshold, given.increment)
 
 
 def new_id() -> str:

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from actors.base import Rules
+from actors.pool import PoolSettings, StemCell
+from actors.pool_state import Reactive
+from config.manifest import Manifest
+from config.manifest import Reactive as ManifestReactive
 from config.settings import Settings
 from store.journal_queue import JournalSettings
+
+STEM_SLOTS = 16
+"""Runs at a time that a stem cell is made for: an action that wants more gets that many there, more in one of its own."""
 
 
 def stream_rules(settings: Settings, result_limit: int) -> Rules:
@@ -33,3 +40,27 @@ def journal_settings(settings: Settings) -> JournalSettings:
         keep_ms=round(settings.keep_journal * 1000),
         lease=settings.lease,
     )
+
+
+def pool_settings(settings: Settings, manifest: Manifest) -> PoolSettings:
+    """The pool of a node: its memory, its stem cells."""
+    cells = tuple(
+        StemCell(kind.kind, "", cell.memory, cell.initial_count, _slots(settings, kind.family), _reactive(cell.reactive))
+        for kinds in manifest.families().values()
+        for kind in kinds
+        for cell in kind.stem_cells
+    )
+    more = {"starting": settings.parallel_starts} if settings.parallel_starts else {}
+    return PoolSettings(
+        memory=settings.memory, idle_timeout=settings.idle_container, stem_cells=cells,
+        prewarm_check=settings.prewarm_check, **more,
+    )  # fmt: skip
+
+
+def _slots(settings: Settings, family: str) -> int:
+    return 1 if family == "python" else min(STEM_SLOTS, settings.max_concurrency)
+
+
+def _reactive(given: ManifestReactive | None) -> Reactive | None:
+    """A manifest's settings as the pool takes them."""
+    return None if given is None else Reactive(given.min_count, given.max_count, given.ttl, given.threshold, given.increment)

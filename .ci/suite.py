@@ -41,6 +41,14 @@ def has_registry() -> bool:
     return shutil.which("docker-registry") is not None
 
 
+def has_tmux() -> bool:
+    return shutil.which("tmux") is not None
+
+
+def has_browser() -> bool:
+    return all(shutil.which(name) is not None for name in ("chromium", "chromedriver"))
+
+
 def has_engine() -> bool:
     ask = "from containers.docker_engine import connect; connect('', 10)[0].close()"
     try:
@@ -63,6 +71,8 @@ NEEDS = {
     "clients": (has_clients, "OpenWhisk's npm clients in their locked versions", "make clients, which needs npm"),
     "nodejs": (has_node, "Node.js (`node` on PATH)", "apt-get install nodejs"),
     "couchdb": (has_npm, "Node.js and npm", "apt-get install nodejs npm"),
+    "tmux": (has_tmux, "tmux", "apt-get install tmux"),
+    "browser": (has_browser, "a browser (`chromium` and `chromedriver` on PATH)", "apt-get install chromium chromium-driver"),
     "kafka": (has_broker, "a Java runtime and Maven", "apt-get install default-jre-headless maven"),
     "docker": (has_engine, "a Docker engine that answers", "apt-get install docker.io, then start dockerd as root"),
     "registry": (has_registry, "an image registry (`docker-registry` on PATH)", "apt-get install docker-registry"),

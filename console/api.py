@@ -92,6 +92,30 @@ class Api:
         finally:
             connection.close()
 
+    def stream(self, path: str, connect: float, silence: float) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """An answer of server-sent events, to be read line by line, and its connection, to be closed.
+
+        At most `connect` seconds for the connection, `silence` seconds between two pieces of the answer. Raises Unreachable,
+        Refused.
+        """
+        sent = {"Accept": "text/event-stream", **self._credentials()}
+        link = http.client.HTTPSConnection if self.secure else http.client.HTTPConnection
+        connection = link(self.host, self.port, timeout=connect)
+        try:
+            connection.connect()
+            if connection.sock is not None:
+                connection.sock.settimeout(silence)
+            connection.request("GET", f"{self.prefix}{path}", headers=sent)
+            answer = connection.getresponse()
+            if answer.status == 200:
+                return connection, answer
+            text = answer.read().decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise self._unreachable(error) from None
+        connection.close()
+        raise self.refusal(Reply(answer.status, {}, text))
+
     def ask(self, method: str, path: str, body: object = None, query: dict[str, str] | None = None) -> Reply:
         """An answer with status 2xx. Raises Refused with the node's own text for every other, Unreachable if there is none."""
         reply = self.call(method, path, body, query)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 import structlog
 
@@ -16,6 +16,19 @@ HIDDEN = frozenset({
 """Names under which secrets travel: their values are never logged."""
 
 
+class Out(Protocol):
+    """Where lines go: a text stream as far as it is needed."""
+
+    def write(self, text: str, /) -> object:
+        """See TextIO."""
+
+    def flush(self) -> object:
+        """See TextIO."""
+
+    def isatty(self) -> bool:
+        """See TextIO."""
+
+
 def hide_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A structlog processor that blanks what must stay secret."""
     for name in HIDDEN.intersection(event):
@@ -23,7 +36,7 @@ def hide_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMap
     return event
 
 
-def set_up(level: str, out: TextIO | None = None) -> None:
+def set_up(level: str, out: Out | None = None) -> None:
     """Send the project's and the libraries' log lines of `level` (debug, info, warning, error) and above to `out` (stderr)."""
     stream = out or sys.stderr
     shared: list[Any] = [

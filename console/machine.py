@@ -20,7 +20,9 @@ PATIENCE = 5.0
 def version_of(program: str, *arguments: str) -> str | None:
     """The first line that a program prints, None if it can't be run."""
     try:
-        done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=PATIENCE, check=True)
+        done = subprocess.run(
+            [program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=True
+        )
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return None
     return next((line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()), None)

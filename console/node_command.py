@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,26 +34,32 @@ def flags(function: Callable[..., Any]) -> Callable[..., Any]:
 @flags
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Configuration file (TOML).")
 @click.option(
-    "--console/--no-console", default=False, help="A live console on the terminal: not in this release, so only --no-console works."
+    "--console/--no-console", default=None, help="A live console on the terminal. Default: if there is a terminal."
 )
-def node(config: Path | None, *, console: bool, **given: Any) -> int:
+def node(config: Path | None, *, console: bool | None, **given: Any) -> int:
     """See the help."""
     from config.errors import ConfigError
     from config.load import load
     from console.exits import WrongUsage
     from store.errors import StoreError
 
-    if console:
-        raise WrongUsage("--console: there is no live console in this release", "`run.py status` shows the node's state")
+    terminal = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+    if console and not terminal:
+        raise WrongUsage("--console needs a terminal", "`run.py status --live` shows a node that runs elsewhere")
     given["cors"] = given["cors"] or None
     try:
         settings = load(given, os.environ, config)
+        from console.full_screen import FullScreen
         from console.logging import set_up
         from console.screen import NodeScreen
         from transport.serve import run
 
-        set_up(settings.log_level)
-        return int(run(settings, NodeScreen(settings)))
+        out = FullScreen(sys.stdout)
+        set_up(settings.log_level, out if terminal else None)
+        try:
+            return int(run(settings, NodeScreen(settings, out, live=terminal and console is not False)))
+        finally:
+            out.close()
     except ConfigError as error:
         raise WrongUsage("\nerror: ".join(error.problems), "`run.py node --help` and docs/configuration.md") from None
     except StoreError as error:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Sequence
-from typing import TextIO
 
 from config.settings import Settings
 from console.banner import Finding, Started, greeting
+from console.full_screen import FullScreen
 from console.machine import exposure, look
 
 
@@ -16,11 +15,14 @@ class NodeScreen:
     """Prints the banner once the port is open, and `ready` once the API answers.
 
     The machine is looked at in a thread from the beginning on, so that asking programs for their versions delays nothing.
+    With `live` the console opens once the API answers.
     """
 
-    def __init__(self, settings: Settings, out: TextIO | None = None) -> None:
+    def __init__(self, settings: Settings, out: FullScreen, *, live: bool = False) -> None:
         self._settings = settings
-        self._out = out or sys.stdout
+        self._out = out
+        self._live = live
+        self._url = ""
         self._findings: list[Finding] = []
         self._looking = threading.Thread(target=self._look, name="preflight", daemon=True)
         self._looking.start()
@@ -31,6 +33,7 @@ class NodeScreen:
     def on_listening(self, url: str, auth: str, auth_origin: str, notes: Sequence[str] = (), *, public_auth: bool = False) -> None:
         """The port is open. `auth_origin` as in config.credentials; `notes` are warnings of the driver and of the port."""
         self._looking.join()
+        self._url = url
         findings = [*self._findings, *exposure(self._settings, public_auth=public_auth)]
         findings += [Finding("Note", False, text) for text in (*notes, *self._settings.warnings)]
         self._say(greeting(Started(url, auth, auth_origin, findings), colour=self._out.isatty()))
@@ -39,6 +42,8 @@ class NodeScreen:
         """The API answers, `seconds` after the start; `resumed` activations of an earlier process were queued again."""
         more = f", {resumed} unfinished activation{'s' if resumed != 1 else ''} resumed" if resumed else ""
         self._say(f"ready after {seconds:.1f} s{more} (Ctrl-C drains and stops)")
+        if self._live:
+            self._out.open(self._url, self._settings.data_dir)
 
     def on_draining(self, running: int, timeout: float) -> None:
         """Ctrl-C or SIGTERM: no new work."""
@@ -49,4 +54,5 @@ class NodeScreen:
         self._say(f"stopped, {left} unfinished in the journal for the next start" if left else "stopped, nothing left behind")
 
     def _say(self, text: str) -> None:
-        print(text, file=self._out, flush=True)
+        self._out.write(f"{text}\n")
+        self._out.flush()

@@ -9,6 +9,7 @@ import rich_click as click
 
 from console.api import Api
 from console.command import as_json, help_text, where
+from console.exits import WrongUsage
 
 
 def operator(place: str | None, apihost: str | None, auth: str | None, data_dir: Path) -> Api:
@@ -29,17 +30,46 @@ def operator(place: str | None, apihost: str | None, auth: str | None, data_dir:
 
 @click.command(help=help_text(
     "Show what a node is doing: work, containers, memory, journal. NODE is a URL or the number of a node of the data directory.",
-    "status", "status http://127.0.0.1:3233 --json",
+    "status", "status --live", "status http://127.0.0.1:3233 --json",
 ))  # fmt: skip
 @click.argument("node", required=False)
+@click.option("--live/--once", default=False, help="A full screen that goes on until q is pressed; once is the default.")
+@click.option("--lines-from", type=int, hidden=True, help="A descriptor from which the node's own lines come.")
 @as_json
 @where
-def status(node: str | None, apihost: str | None, auth: str | None, data_dir: Path, json_output: bool) -> None:
+def status(
+    node: str | None, apihost: str | None, auth: str | None, data_dir: Path, json_output: bool, *, live: bool,
+    lines_from: int | None,
+) -> None:  # fmt: skip
     """See the help."""
+    if live:
+        show_live(operator(node, apihost, auth, data_dir), json_output, lines_from)
+    else:
+        show_once(operator(node, apihost, auth, data_dir), json_output)
+
+
+def show_live(api: Api, json_output: bool, lines_from: int | None) -> None:
+    """The full screen. Raises WrongUsage where there is none, Unreachable and Refused before it begins."""
+    import sys
+
+    from console.live import LiveConsole
+
+    if json_output:
+        hint = "GET /admin/status with `Accept: text/event-stream` streams JSON"
+        raise WrongUsage("--live is for people, --json for scripts", hint)
+    if not sys.stdin.isatty() or not sys.stdout.isatty():
+        raise WrongUsage("--live needs a terminal", "`run.py status` prints the state once, --json as JSON")
+    if lines_from is None:
+        api.ask("GET", "/admin/status")
+    LiveConsole(api, lines_from).run()
+
+
+def show_once(api: Api, json_output: bool) -> None:
+    """The state on one screen."""
     from console.output import print_json, print_table
     from console.status_view import container_rows, head_lines, queue_rows
 
-    found = operator(node, apihost, auth, data_dir).ask("GET", "/admin/status").document
+    found = api.ask("GET", "/admin/status").document
     if json_output:
         print_json(found)
         return

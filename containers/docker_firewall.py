@@ -67,7 +67,9 @@ class Firewall:
     def _run(self, arguments: tuple[str, ...]) -> str | None:
         """None, or what the program complained about."""
         try:
-            done = subprocess.run([self._program, "-w", "5", *arguments], capture_output=True, timeout=PATIENCE, check=False)
+            done = subprocess.run(
+                [self._program, "-w", "5", *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             return str(error)
         return None if done.returncode == 0 else done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"

@@ -173,7 +173,9 @@ def _run(command: list[str], cwd: Path | None = None, environment: dict[str, str
     """What a program prints. Raises CannotBuild with what it complained about."""
     given = {**os.environ, "LC_ALL": "C", "SOURCE_DATE_EPOCH": str(EPOCH), **(environment or {})}
     try:
-        done = subprocess.run(command, capture_output=True, cwd=cwd, env=given, timeout=PATIENCE, check=False)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, cwd=cwd, env=given, timeout=PATIENCE, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CannotBuild(f"{command[0]}: {error}") from error
     if done.returncode:

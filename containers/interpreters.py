@@ -23,7 +23,9 @@ def ask_python(python: str) -> tuple[str, list[str]]:
     code = "import sys; print(sys.version_info >= (3, 9)); print(sys.executable)"
     code += "\nfor part in (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix): print(part)"
     try:
-        done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(
+            [python, "-I", "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False
+        )
     except (OSError, subprocess.SubprocessError) as error:
         raise ContainerError(f"The Python {python} can't be run: {error}. Name another one with --python.") from error
     recent, executable, *prefixes = [*done.stdout.splitlines(), "", ""]
@@ -43,7 +45,9 @@ def node_home(node: Path) -> str:
 def version(program: str) -> str:
     """What `program --version` prints, empty if it can't be run."""
     try:
-        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30, check=True)
+        done = subprocess.run(
+            [program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip().removeprefix("v")

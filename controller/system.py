@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from controller import errors
+from controller import dashboard_page, errors
 from controller import status as show
 from controller.auth import basic_pair, same
 from controller.context import Api
@@ -208,6 +208,7 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "/disable": {"POST": disable},
     "/admin/status": {"GET": status},
     "/admin/drain": {"POST": drain},
+    **{path: {"GET": dashboard_page.file} for path in dashboard_page.PATHS},
 }
 
 

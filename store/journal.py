@@ -108,6 +108,8 @@ class Journal:
         self.epoch = 0
         self.n = 0
         """Number of the newest durable document."""
+        self.commit_ms = 0.0
+        """How long the newest one took, from handing it over to its certain answer."""
         self._log = log
         self._writer = writer
         self._clock = clock
@@ -343,6 +345,7 @@ class Journal:
         self._fail_in("written", write.items)
         self._under_way = None
         self.n = write.n
+        self.commit_ms = (self._clock.monotonic() - write.since) * 1000
         self._confirm(write.sent)
         for item in write.items:
             self._fold.apply(write.n, item.event)

@@ -81,6 +81,7 @@ class Node:
         self._note: Note | None = None
         self._driver: Driver | None = None
         self._notes: list[str] = []
+        self._resumed: tuple[str, ...] = ()
         self._ready = False
         self._ended = False
         self.invoker = LocalInvoker(
@@ -135,6 +136,7 @@ class Node:
         resumed += self._begin_compositions(store, composing, components)
         if self.stream is not None:
             self.stream.begin(store, folded.next_offsets)
+        self._resumed = tuple(core.journal.live)
         self._ready = True
         return resumed
 
@@ -354,7 +356,11 @@ class Node:
             status["compositions"] = self.compositions.live()
             status["parts"] = self._parts()
             status["seconds"] = self._history.seconds()
-            status["journal"] = {"documents": journal.n, "waiting": journal.waiting, "stalled": round(journal.stalled(), 3)}
+            status["resumed"] = {"total": len(self._resumed), "left": sum(id in journal.live for id in self._resumed)}
+            status["journal"] = {
+                "documents": journal.n, "waiting": journal.waiting, "stalled": round(journal.stalled(), 3),
+                "commit_ms": round(journal.commit_ms, 1),
+            }  # fmt: skip
             status |= core.services.pool_view()
         return status
 

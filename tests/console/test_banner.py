@@ -10,6 +10,7 @@ import pytest
 
 from config.load import load
 from console.banner import Finding, Started, curl_lines, greeting, preflight
+from console.full_screen import FullScreen
 from console.machine import data_finding, docker_finding, exposure, look, node_finding, python_finding, store_finding, version_of
 from console.screen import NodeScreen
 from tests.console.fake_api import AUTH, fake_node
@@ -57,7 +58,7 @@ def test_the_curl_is_two_shell_commands():
 def test_the_screen(tmp_path):
     """Banner when the port is open, ready when the API answers, warnings of driver, port and settings in between."""
     out = io.StringIO()
-    screen = NodeScreen(load({"data_dir": str(tmp_path), "auth": "guest"}, {"REWHISK_PROT": "1"}), out)
+    screen = NodeScreen(load({"data_dir": str(tmp_path), "auth": "guest"}, {"REWHISK_PROT": "1"}), FullScreen(out))
     screen.on_listening("http://127.0.0.1:1", AUTH, "given", ["no security boundary"], public_auth=True)
     text = out.getvalue()
     assert "no security boundary" in text

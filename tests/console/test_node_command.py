@@ -11,7 +11,7 @@ def started(monkeypatch):
     """What the node was started with, instead of a node."""
     calls = []
     monkeypatch.setattr("transport.serve.run", lambda settings, screen: calls.append(settings) or 0)
-    monkeypatch.setattr("console.logging.set_up", lambda level: None)
+    monkeypatch.setattr("console.logging.set_up", lambda level, out: None)
     return calls
 
 
@@ -50,11 +50,11 @@ def test_flags(cli, started, tmp_path):
 
 
 def test_live_console(cli, started):
-    """Saying that none is wanted is fine; asking for one is told apart from starting without."""
+    """Saying that none is wanted is fine; asking for one without a terminal is not."""
     assert cli("node", "--no-console").code == 0
     asked = cli("node", "--console")
     assert asked.code == 2
-    assert "no live console in this release" in asked.err
+    assert "--console needs a terminal" in asked.err
     assert len(started) == 1
 
 
@@ -94,7 +94,7 @@ def test_starts_that_fail(cli, monkeypatch, error):
         raise error
 
     monkeypatch.setattr("transport.serve.run", run)
-    monkeypatch.setattr("console.logging.set_up", lambda level: None)
+    monkeypatch.setattr("console.logging.set_up", lambda level, out: None)
     found = cli("node")
     assert found.code == 2
     assert str(error) in found.err

@@ -83,7 +83,7 @@ def _typed(view: View, key: str) -> View:
 def _moved(view: View, by: int) -> View:
     ids = [str(row.get("id")) for row in view.rows()]
     if not ids:
-        return replace(view, chosen="")
+        return replace(view, chosen="", opened=False)
     at = ids.index(view.chosen) + by if view.chosen in ids else 0
     return replace(view, chosen=ids[max(0, min(len(ids) - 1, at))])
 

@@ -75,6 +75,8 @@ class Pool(Ledger):
         if now >= self._cells.due:
             self._cells_due = True
         self._cells.follow(now)
+        if self._held:
+            self._release_held(now)
         if now >= self._alarm.at:
             self._survey = True
         if self._alone or self._running_alone is not None:
@@ -97,20 +99,31 @@ class Pool(Ledger):
 
     def next_wakeup(self, now: float) -> float | None:
         """When `plan` should be called although nothing happened. May be early, never late; never before `now`."""
-        at = min(self._alarm.at, self._expiry, self._cells.due)
+        at = min(self._alarm.at, self._expiry, self._cells.due, *self._held.values())
         return None if at == NEVER else max(at, now)
 
     def _place(self, now: float, decisions: list[Decision]) -> None:
         """Give free containers to those who are known to wait for one; find out whether the rest needs a survey."""
         while self._dirty:
             owner, _ = self._dirty.popitem()
+            self._held.pop(owner, None)
             action = self._queues.actions.get(owner)
             if action is None:
                 continue
             while action.queue and (container := self._with_room(action)) is not None:
+                if container.state is State.IDLE and (until := self._demand.holds(action, now)):
+                    self._held[owner] = until
+                    action.why = "its containers at work will be free in a moment"
+                    break
                 self._assign(action, container, action.head, now, decisions)
-            if action.queue and not self._survey:
+            if action.queue and not self._survey and owner not in self._held:
                 self._survey = self._could_get_more(action, now)
+
+    def _release_held(self, now: float) -> None:
+        """Who has waited long enough for a container at work may have an idle one."""
+        for owner in [owner for owner, until in self._held.items() if until <= now]:
+            del self._held[owner]
+            self._dirty[owner] = None
 
     def _with_room(self, action: Action) -> Container | None:
         """Its most recently used container with room for a run."""
@@ -150,7 +163,7 @@ class Pool(Ledger):
             return
         turns = self._queues.turns()
         for action in turns:
-            if self._turn(action, now, decisions):
+            if action.owner not in self._held and self._turn(action, now, decisions):
                 turns.done(action)
             else:
                 turns.blocked(action)
@@ -328,6 +341,7 @@ class Pool(Ledger):
         if not job.alone:
             self._queues.take(action, job.id)
         self._containers.move(container, "assign")
+        action.busy += not container.active
         container.active.add(job.id)
         self._containers.active += 1
         container.since = now

@@ -13,6 +13,14 @@ REMEMBERED = 4096
 FIRST_DELAY, LAST_DELAY = 0.1, 10.0
 """Seconds before a failed creation is tried again: the first, doubling up to the last."""
 
+SHORT = 0.005
+"""Seconds: runs this short gain nothing from one more container at work, as starting one costs the machine about as much."""
+HOLD = 0.025
+"""Seconds, at most, that a run waits for a container at work while another one is idle: nobody feels it, and a run that turns out
+long holds up nobody for longer."""
+RISE = 0.05
+"""How much of a measurement above the lowest one counts: the lowest must be able to rise again, slowly."""
+
 K = TypeVar("K")
 
 
@@ -46,11 +54,23 @@ class Average(Generic[K]):
         return self._values.get(key)
 
 
+class Lowest(Average[K]):
+    """The lower edge of what was measured: a loop that is late makes times longer, never shorter."""
+
+    def learn(self, key: K, seconds: float) -> None:
+        """Take a measurement in."""
+        old = self._values.pop(key, None)
+        self._values[key] = seconds if old is None else min(seconds, old + RISE * (seconds - old))
+        if len(self._values) > REMEMBERED:
+            del self._values[next(iter(self._values))]
+
+
 class Estimates:
     """What runs, inits and creations take: runs and inits by action (name, revision), creations by (kind, image)."""
 
     def __init__(self) -> None:
         self.runs: Average[tuple[str, str]] = Average()
+        self.shortest: Lowest[tuple[str, str]] = Lowest()
         self.inits: Average[tuple[str, str]] = Average()
         self.creations: Average[tuple[str, str]] = Average()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from math import ceil
 
-from actors.pool_cost import BackOff, Estimates, worth_it
+from actors.pool_cost import HOLD, SHORT, BackOff, Estimates, worth_it
 from actors.pool_queues import Action, Queues
 from actors.pool_state import Alarm, Container, Containers, PoolSettings, State
 
@@ -57,6 +57,17 @@ class Demand:
         if worth_it(waiting, action.places, run, init) or self._patience_ended(action, init, now):
             return next(iter(cells.values()))
         return None
+
+    def holds(self, action: Action, now: float) -> float:
+        """Until when its first job had better wait for one of its containers at work, although another is idle; 0 if not at all.
+
+        Few busy containers beat many: those that are at work have their code in the cache and the processor already.
+        """
+        if not self._settings.few or action.busy < self._settings.few:
+            return 0.0
+        shortest = self._estimates.shortest.get(action.owner[1])
+        until = action.head.since + HOLD
+        return until if shortest is not None and shortest <= SHORT and now < until else 0.0
 
     def _patience_ended(self, action: Action, seconds: float, now: float) -> bool:
         at = action.head.since + seconds

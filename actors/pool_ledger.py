@@ -43,6 +43,7 @@ class Ledger:
         self._draining: Container | None = None  # which takes no new runs meanwhile, so that it becomes idle some time
         self._least = NEVER  # the smallest memory somebody waits for
         self._hopeless = NEVER  # the smallest shortage that evictions couldn't make good in this survey
+        self._held: dict[Owner, float] = {}  # actions whose runs wait for a container at work, and until when
         self._cells_due = True  # whether a stem cell may be missing
         self._alarm = Alarm()
         self._expiry = NEVER  # the first idle container may go. May be early, never late
@@ -153,6 +154,7 @@ class Ledger:
         self._back_off.succeeded(container.shape.source)
         action = self._queues.actions[container.owner]
         self.estimates.runs.learn(action.owner[1], run_ms / 1000)
+        self.estimates.shortest.learn(action.owner[1], run_ms / 1000)
         if init_ms > 0:
             self.estimates.inits.learn(action.owner[1], init_ms / 1000)
         self.initialized(cid)
@@ -161,6 +163,7 @@ class Ledger:
         container.since = now
         self._dirty[action.owner] = None
         if not container.active:
+            action.busy -= 1
             self._containers.move(container, "free")
             self._expiry = min(self._expiry, now + self.settings.idle_timeout)
             self._idle_again(container, action)
@@ -227,6 +230,7 @@ class Ledger:
         if container.owner is not None:
             action = self._queues.actions[container.owner]
             action.up -= 1
+            action.busy -= was is State.BUSY
             action.places -= container.limit
             action.open.pop(container.cid, None)
             if not container.ready:

@@ -14,7 +14,7 @@ class Action:
     """An action as one namespace calls it: its queue and its containers."""
 
     __slots__ = (
-        "concurrency", "created", "open", "owner", "places", "queue", "served", "shape", "starting", "up", "warming", "why",
+        "busy", "concurrency", "created", "open", "owner", "places", "queue", "served", "shape", "starting", "up", "warming", "why",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, shape: Shape, concurrency: int) -> None:
@@ -24,6 +24,7 @@ class Action:
         self.queue: OrderedDict[str, Waiting] = OrderedDict()
         self.open: dict[int, Container] = {}  # with room for a run, most recently used last
         self.up = 0  # containers that are its own
+        self.busy = 0  # of them, those at work
         self.places = 0  # runs that these take at once, when they are initialised
         self.starting = 0  # containers being created for it
         self.warming = 0  # further runs that its containers will take once they are initialised

@@ -64,14 +64,16 @@ class PoolSettings(Struct, frozen=True):
 
     `idle_timeout`: seconds after which an idle container goes (upstream's `idle-container`: 10 minutes); `keep_warm`: so many
     idle ones of each action's newest revision stay all the same, until their memory is wanted. `starvation`: seconds an
-    action without any container waits before memory is kept for it; `prewarm_check`: seconds between looks at the demand for
-    reactive stem cells (upstream's `prewarm-expiration-check-interval`).
+    action without any container waits before memory is kept for it; `few`: so many containers of an action whose runs are short
+    work at the same time, unless a run would wait for long (twice the cores is a good value; 0: as many as there are).
+    `prewarm_check`: seconds between looks at the demand for reactive stem cells (upstream's `prewarm-expiration-check-interval`).
     """
 
     memory: int
     starting: int = 4
     idle_timeout: float = 600.0
     starvation: float = 5.0
+    few: int = 0
     prewarm_check: float = 600.0
     keep_warm: int = 0
     stem_cells: tuple[StemCell, ...] = ()

@@ -40,11 +40,10 @@ def split_arguments(message: ActivationMessage) -> Arguments:
     return Arguments(_encode(members), env)
 
 
-def context(message: ActivationMessage, action: Executable, deadline_ms: int, api_key: str | None = None) -> dict[str, str]:
+def context(message: ActivationMessage, action: Executable, deadline_ms: int) -> dict[str, str]:
     """What the action is told of its invocation, by the names that /run uses.
 
-    The members of the caller's `authkey` are among it only if the action wants them; `api_key` (`uuid:key`) stands in for one
-    that the journal left out. Only text is passed on.
+    The members of the caller's `authkey` are among it only if the action wants them. Only text is passed on.
     """
     told = {
         "namespace": message.user.namespace.name,
@@ -56,22 +55,20 @@ def context(message: ActivationMessage, action: Executable, deadline_ms: int, ap
     }
     if action.provide_api_key:
         told |= {name: value for name, value in message.user.authkey.items() if isinstance(value, str)}
-        if api_key is not None:
-            told["api_key"] = api_key
     return told
 
 
-def run_body(message: ActivationMessage, action: Executable, deadline_ms: int, api_key: str | None = None) -> bytes:
+def run_body(message: ActivationMessage, action: Executable, deadline_ms: int) -> bytes:
     """The body of /run. `deadline_ms` is epoch ms. Arguments are spliced in as they came."""
     value = split_arguments(message).value
     # The context's JSON begins with "{", which the comma replaces.
-    return b'{"value":' + value + b"," + _encode(context(message, action, deadline_ms, api_key))[1:]
+    return b'{"value":' + value + b"," + _encode(context(message, action, deadline_ms))[1:]
 
 
-def init_body(message: ActivationMessage, action: Executable, deadline_ms: int, api_key: str | None = None) -> bytes:
+def init_body(message: ActivationMessage, action: Executable, deadline_ms: int) -> bytes:
     """The body of /init. `code` is left out if there is none; `env` always is there, all text."""
     env = split_arguments(message).env
-    env |= {f"__OW_{name.upper()}": value for name, value in context(message, action, deadline_ms, api_key).items()}
+    env |= {f"__OW_{name.upper()}": value for name, value in context(message, action, deadline_ms).items()}
     value: dict[str, object] = {"name": message.action.name, "main": action.main, "binary": action.binary}
     if action.code:
         value["code"] = action.code

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from actors.base import Rules
 from actors.pool import PoolSettings, StemCell
 from actors.pool_state import Reactive
@@ -53,7 +55,7 @@ def pool_settings(settings: Settings, manifest: Manifest) -> PoolSettings:
     more = {"starting": settings.parallel_starts} if settings.parallel_starts else {}
     return PoolSettings(
         memory=settings.memory, idle_timeout=settings.idle_container, stem_cells=cells,
-        prewarm_check=settings.prewarm_check, **more,
+        prewarm_check=settings.prewarm_check, few=2 * (os.cpu_count() or 1), **more,
     )  # fmt: skip
 
 

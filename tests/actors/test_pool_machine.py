@@ -55,10 +55,15 @@ class PoolMachine(RuleBasedStateMachine):
         self.boxes: dict[int, Box] = {}
         self.seen: set[int] = set()
 
-    @initialize(stems=st.sampled_from(STEMS), keep=st.integers(0, 1), left=st.lists(st.sampled_from([*ACTIONS, None]), max_size=3))
-    def start(self, stems, keep, left):
+    @initialize(
+        few=st.integers(0, 1),
+        stems=st.sampled_from(STEMS),
+        keep=st.integers(0, 1),
+        left=st.lists(st.sampled_from([*ACTIONS, None]), max_size=3),
+    )
+    def start(self, few, stems, keep, left):
         timing = {"idle_timeout": 60.0, "prewarm_check": 20.0}
-        self.pool = Pool(PoolSettings(BUDGET, starting=STARTING, keep_warm=keep, stem_cells=stems, **timing))
+        self.pool = Pool(PoolSettings(BUDGET, starting=STARTING, keep_warm=keep, few=few, stem_cells=stems, **timing))
         for which in left:
             self.adopt(which)
         self.plan()

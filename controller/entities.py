@@ -5,8 +5,10 @@ A stored document is the API's form with `entityType`; values of parameters and 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 import msgspec
 import structlog
@@ -176,7 +178,7 @@ _TYPES: dict[type[Struct], str] = {
     ActionEntity: "action", PackageEntity: "package", TriggerEntity: "trigger", RuleEntity: "rule",
 }  # fmt: skip
 _ATTEMPTS = 10
-"""Writes of a change that others keep overtaking; only rules of one trigger made at the same time compete."""
+"""Writes of a change that other processes keep overtaking."""
 
 encode = msgspec.json.Encoder().encode
 _head = msgspec.json.Decoder(_Head).decode
@@ -218,6 +220,7 @@ class Entities:
 
     def __init__(self, store: EntityStore) -> None:
         self._store = store
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def find(self, doc_id: str, kind: type[Entity]) -> tuple[str, Entity] | None:
         """Revision and entity, or None. Raises as `decode`."""
@@ -241,15 +244,20 @@ class Entities:
         return doc.rev, entity
 
     async def amend(self, doc_id: str, kind: type[Entity], change: Callable[[Entity], Entity]) -> Entity:
-        """Change an entity whatever others do to it meanwhile; `change` may be called again. Raises as `load` and `save`."""
-        for _ in range(_ATTEMPTS):
-            rev, entity = await self.load(doc_id, kind)
-            changed = change(entity)
-            try:
-                await self._write(changed, rev)
-            except Conflict:
-                continue
-            return changed
+        """Change an entity whatever others do to it meanwhile; `change` may be called again. Raises as `load` and `save`.
+
+        Changes of this process take turns; another one's are met with a new attempt.
+        """
+        turn = self._turns.setdefault(doc_id, asyncio.Lock())
+        async with turn:
+            for _ in range(_ATTEMPTS):
+                rev, entity = await self.load(doc_id, kind)
+                changed = change(entity)
+                try:
+                    await self._write(changed, rev)
+                except Conflict:
+                    continue
+                return changed
         raise errors.concurrent_change()
 
     async def behind(self, action_id: str) -> str:

@@ -47,13 +47,19 @@ def check_activation_id(text: str) -> str:
     return text
 
 
-def qualified(given: object) -> str:
-    """`namespace[/package]/name` of a name in a body, leading slash or not; `_` stays. Raises ValidationError, upstream's text."""
+def path(given: object) -> list[str]:
+    """The parts of a path in a body; slashes too many don't count. Raises ValidationError, upstream's text."""
     if not isinstance(given, str):
         raise ValidationError(errors.NAME_MALFORMED)
-    parts = given.removeprefix("/").split("/")
-    if not all(is_name(part) for part in parts):
+    parts = [part for part in given.split("/") if part]
+    if not parts or not all(is_name(part) for part in parts):
         raise ValidationError(f"requirement failed: path contains invalid parts ArraySeq({', '.join(parts)})")
+    return parts
+
+
+def qualified(given: object) -> str:
+    """`namespace[/package]/name` of a name in a body; `_` stays. Raises ValidationError, upstream's text."""
+    parts = path(given)
     if len(parts) not in (2, 3):
         raise ValidationError(errors.NAME_NOT_QUALIFIED)
     return "/".join(parts)

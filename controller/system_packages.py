@@ -16,20 +16,27 @@ log = structlog.get_logger("catalog")
 
 KIND = "python:default"
 RETRY = 1.0
-"""Seconds between attempts while the store is away."""
+"""Seconds between attempts."""
+
+ATTEMPTS = 10
+"""After so many refusals it is given up; while the store is away it never is."""
 
 
 async def keep_trying(api: Api) -> None:
     """Install all that is missing or old. The node serves meanwhile, and serves without them if the store refuses."""
+    refused = 0
     while True:
         try:
             await install(api)
             return
         except StoreUnavailable:
-            await asyncio.sleep(RETRY)
-        except ApiError as error:
-            log.warning("the packages of whisk.system could not be stored", reason=error.text)
-            return
+            pass
+        except ApiError as error:  # mostly another process that installs the same
+            refused += 1
+            if refused == ATTEMPTS:
+                log.warning("the packages of whisk.system could not be stored", reason=error.text)
+                return
+        await asyncio.sleep(RETRY)
 
 
 async def install(api: Api) -> int:

@@ -67,7 +67,7 @@ def _check_feed(annotations: list[Pair]) -> None:
         if pair.key != "feed":
             continue
         try:
-            names.qualified(msgspec.json.decode(pair.value))
+            names.path(msgspec.json.decode(pair.value))
         except ValidationError:
             raise errors.failed(400, errors.FEED_ILLEGAL) from None
 

@@ -28,10 +28,10 @@ async def test_rules_made_at_the_same_time_are_all_known() -> None:
     async with serving() as server:
         await _prepared(server)
         body = {"trigger": "/_/t", "action": "/_/a"}
-        answers = await asyncio.gather(*(server.send("PUT", f"{API}/rules/r{n}", body) for n in range(8)))
+        answers = await asyncio.gather(*(server.send("PUT", f"{API}/rules/r{n}", body) for n in range(40)))
         assert {answer.status for answer in answers} == {200}
-        assert set(await _links(server)) == {f"guest/r{n}" for n in range(8)}
-        await asyncio.gather(*(server.send("DELETE", f"{API}/rules/r{n}") for n in range(8)))
+        assert set(await _links(server)) == {f"guest/r{n}" for n in range(40)}
+        await asyncio.gather(*(server.send("DELETE", f"{API}/rules/r{n}") for n in range(40)))
         assert await _links(server) == {}
 
 
@@ -149,3 +149,16 @@ async def test_a_triggers_limits_are_never_read() -> None:
     async with serving() as server:
         answer = await server.send("PUT", f"{API}/triggers/t", {"limits": {"timeout": "x"}})
         assert (answer.status, answer.json["limits"]) == (200, {})
+
+
+@pytest.mark.parametrize("feed", ["alarms", "/whisk.system/alarms/alarm", "//a//b/", "_/a"])
+async def test_feeds_are_any_path(feed: str) -> None:
+    """1.6: what parses as a path; only on creation is it looked at."""
+    async with serving() as server:
+        body = {"annotations": [{"key": "feed", "value": feed}]}
+        assert (await server.send("PUT", f"{API}/triggers/t", body)).status == 200
+        wrong = {"annotations": [{"key": "feed", "value": ["no", "path"]}]}
+        assert (await server.send("PUT", f"{API}/triggers/t?overwrite=true", wrong)).status == 200
+        for bad in ("/", "", 1, None, "a b /c"):
+            answer = await server.send("PUT", f"{API}/triggers/u", {"annotations": [{"key": "feed", "value": bad}]})
+            assert (answer.status, answer.error) == (400, "Feed name is not valid"), bad

@@ -144,15 +144,20 @@ async def test_somebody_elses_packages_are_left_alone() -> None:
 
 
 async def test_a_store_that_is_away_or_refuses_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tried again while it is away; given up, with a line in the log, when somebody else writes the same."""
+    """Tried again while it is away, and when somebody else writes the same; given up in the end, with a line in the log."""
     monkeypatch.setattr(system_packages, "RETRY", 0.01)
     async with serving() as server:
         server.store.faults.fail_next("entities.get", "before", StoreUnavailable("away"), times=3)
         await asyncio.wait_for(system_packages.keep_trying(server.app.api), 5)
         assert len(await _revisions(server)) == len(CATALOG) + len(ACTIONS)
-    async with serving() as server:
-        server.store.faults.fail_next("entities.put", "before", Conflict("taken"))
+        server.store.faults.fail_next("entities.put", "before", Conflict("taken"), times=2)
+        await server.store.entities.delete("whisk.system/utils", (await _revisions(server))["whisk.system/utils"])
         await asyncio.wait_for(system_packages.keep_trying(server.app.api), 5)
+        assert "whisk.system/utils" in await _revisions(server)
+    async with serving() as server:
+        server.store.faults.fail_next("entities.put", "before", Conflict("taken"), times=10**3)
+        await asyncio.wait_for(system_packages.keep_trying(server.app.api), 5)
+        assert await _revisions(server) == {}
 
 
 async def test_without_python_there_are_none() -> None:

@@ -239,6 +239,27 @@ def pairs(value: object) -> tuple[tuple[str, str], ...]:
     return tuple(found.items())
 
 
+def arguments(value: object) -> tuple[tuple[str, str], ...]:
+    """Arguments of a command line, NAME=VALUE with or without dashes; a name may come again, in a table with a list of values."""
+    if isinstance(value, dict):
+        given = [(str(name), item) for name, items in value.items() for item in (items if isinstance(items, list) else [items])]
+    else:
+        given = [(name, content) for name, _, content in (word.partition("=") for word in words(value))]
+    found = [(name.strip().lstrip("-"), text(content)) for name, content in given]
+    if not all(name for name, _ in found):
+        raise ValueError("must be NAME=VALUE")
+    return tuple(found)
+
+
+def decimal(value: object) -> float:
+    """A number above 0, such as 1.5."""
+    if isinstance(value, int | float | str) and not isinstance(value, bool) and re.fullmatch(r"\d{1,6}(\.\d{1,6})?", str(value)):
+        found = float(value)
+        if found > 0:
+            return found
+    raise ValueError(f"must be a number above 0 such as 1.5, not {value!r}")
+
+
 def failpoint(value: object) -> str:
     """Empty, or `<event>:<before|written|after>[:<n-th time>]`."""
     found = text(value)
@@ -253,4 +274,5 @@ METAVARS: Mapping[Parser, str] = {
     store: "sqlite|http://USER:PASSWORD@HOST:PORT", prefix: "PREFIX",
     driver: "auto|docker|process", network: "auto|host|bridge|none",
     words: "A,B", servers: "HOST:PORT", topic: "PREFIX", switch: "on|off", pairs: "NAME=VALUE,…",
+    arguments: "NAME=VALUE,…",
 }  # fmt: skip

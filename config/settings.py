@@ -185,6 +185,16 @@ class Settings:
     docker_dns_search: tuple[str, ...] = _option("", parse.words, "DNS search domains of containers.")
     docker_dns_options: tuple[str, ...] = _option("", parse.words, "DNS options of containers.")
     docker_pids: int = _option("1024", parse.positive, "Processes and threads of one container (upstream's).")
+    docker_network: str | None = _option(
+        "none", parse.optional(parse.filled),
+        "Network that the node is on and containers join, for a node in a container; none: its own is found out.", metavar="NAME",
+    )  # fmt: skip
+    docker_cpus: float | None = _option(
+        "none", parse.optional(parse.decimal), "Processors that all containers share, by memory; none: no limit.", metavar="N"
+    )
+    docker_extra_args: tuple[tuple[str, str], ...] = _option(
+        "", parse.arguments, "Further arguments of `docker run`, which replace its own: cap-add=NET_BIND_SERVICE,shm-size=64m."
+    )
     image_source: str = _option(
         "auto", parse.choice(*_SOURCES),
         "Where bases of the project's own images come from; auto: a registry, else this machine's packages.",

@@ -35,6 +35,7 @@ from containers.docker_engine import Engine, EngineError
 from containers.docker_firewall import Firewall, FirewallError
 from containers.docker_network import Bridge, Bridged, Mismatch, Network, NoNetwork, Place, holder_of
 from containers.docker_sandbox import Sandboxes
+from containers.docker_shared import Shared, is_apart, own_network
 from containers.docker_watch import EngineWatch
 from containers.images import OWN, PAUSE, Images, Say
 
@@ -108,6 +109,16 @@ class DockerDriver:
             return Sandboxes(self.engine, self.images, self._bridge, self._holder_config, self._unique)
         return Bridged(self.engine, self._bridge)
 
+    async def _look_around(self) -> None:
+        """Find out whether this process sees the engine's; without that it goes by a network that both are on."""
+        shared = self.options.shared
+        if not shared and await asyncio.to_thread(is_apart, self.engine.address):
+            shared = await own_network(self.engine)
+            self._as_root, self._network = False, Bridged(self.engine, self._bridge)
+        if shared:
+            self._as_root, self._network = False, Shared(self.engine, shared)
+            self._notes.append(f"Containers are on network '{shared}' with the node: they reach each other and all that is on it.")
+
     # The driver -------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
@@ -124,6 +135,7 @@ class DockerDriver:
         self._closed = False
         try:
             await self._watch.open()
+            await self._look_around()
             try:
                 await self._network.open()
             except Mismatch:  # an earlier process's containers are in the way of the network as it has to be now
@@ -345,7 +357,7 @@ class DockerDriver:
                 if error.status == 404:
                     return
                 raise
-            cgroup = await asyncio.to_thread(locate, found["State"]["Pid"]) if found["State"]["Pid"] else None
+            cgroup = await asyncio.to_thread(locate, found["State"]["Pid"], identity) if found["State"]["Pid"] else None
             if cgroup is not None:
                 with contextlib.suppress(OSError):
                     await asyncio.to_thread(cgroup.freeze, False)

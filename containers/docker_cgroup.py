@@ -17,11 +17,13 @@ FREEZE_LIMIT = 2.0
 _STEP = 0.0005
 
 
-def locate(pid: int, root: Path = ROOT, proc: Path = Path("/proc")) -> ContainerCgroup | None:
-    """The groups of a container whose first process is `pid`; None where they can't be seen from here."""
+def locate(pid: int, identity: str, root: Path = ROOT, proc: Path = Path("/proc")) -> ContainerCgroup | None:
+    """The groups of a container and its first process; None where they can't be seen from here, or that process is another."""
     try:
         text = (proc / str(pid) / "cgroup").read_text()
     except OSError:
+        return None
+    if identity not in text:
         return None
     paths = {}
     for line in text.splitlines():

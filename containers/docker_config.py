@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from containers.contract import ContainerSpec
+from containers.docker_extra import add_extra
 from containers.docker_network import Place
 
 CONFIG = "rewhisk.config"
@@ -19,12 +20,16 @@ OPEN_FILES = 1024
 """Upstream's `--ulimit nofile=1024:1024`."""
 PIDS = 1024
 """Upstream's `--pids-limit 1024`."""
+LEAST_CPUS = 0.01
 LEAST_SHARES, ALL_SHARES = 2, 1024
 """Docker's bounds; a container's share is its part of the node's memory, as upstream."""
 
 
 class DockerOptions(Struct, frozen=True):
-    """What people may choose. `network` is `bridge` or `none`; `user_memory` in MB is what all containers share."""
+    """What people may choose. `network` is `bridge` or `none`; `user_memory` in MB and `cpus` (0: no limit) all containers share.
+
+    `shared`: a network that the node is on as well. `extra`: arguments as `docker run` has them, without their dashes.
+    """
 
     network: str = "bridge"
     env: dict[str, str] = {}
@@ -36,6 +41,9 @@ class DockerOptions(Struct, frozen=True):
     user_memory: int = 2048
     address: str = ""
     source: str = "auto"
+    shared: str = ""
+    cpus: float = 0.0
+    extra: tuple[tuple[str, str], ...] = ()
     images: dict[str, str] = {}
 
 
@@ -46,6 +54,8 @@ def container_config(
     host = {**_host_config(options, spec.memory << 20), "CpuShares": cpu_shares(options.user_memory, spec.memory)}
     if not str(place.host.get("NetworkMode", "")).startswith("container:"):
         host |= _names_config(options)
+    host |= cpu_limit(options, spec.memory)
+    add_extra(host, options.extra)
     environment = {**options.env, **spec.env}
     config: dict[str, Any] = {
         "Image": image, "Env": [f"{key}={value}" for key, value in environment.items()],
@@ -78,6 +88,14 @@ def _host_config(options: DockerOptions, memory: int) -> dict[str, Any]:
 
 def _names_config(options: DockerOptions) -> dict[str, Any]:
     return {"Dns": list(options.dns), "DnsSearch": list(options.dns_search), "DnsOptions": list(options.dns_options)}
+
+
+def cpu_limit(options: DockerOptions, memory: int) -> dict[str, Any]:
+    """Upstream's formula for `--cpus`: the container's part of them by its part of the memory, at least 0.01."""
+    if not options.cpus:
+        return {}
+    cpus = max(LEAST_CPUS, round(options.cpus / max(1, options.user_memory // memory), 5))
+    return {"NanoCpus": round(cpus * 1e9)}
 
 
 def cpu_shares(user_memory: int, memory: int) -> int:

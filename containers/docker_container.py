@@ -83,7 +83,7 @@ class DockerContainer:
         found = await self._engine.call(lambda client: client.inspect_container(self.id), "create")
         self.pid = found["State"]["Pid"]
         started = time.perf_counter()
-        self._cgroup = locate(self.pid) if self.pid else None
+        self._cgroup = locate(self.pid, self.id) if self.pid else None
         self._connect = await self._network.door(place, self.id, self.pid)
         self._client = ActionClient(self._connect, self.spec.concurrency)
         self.stages = {"create": (created - began) * 1000, "start": (started - created) * 1000, "ready": 0.0}
@@ -102,7 +102,7 @@ class DockerContainer:
         """Go on with an earlier process's: thaw it, attach, ask whether it answers. Raises ContainerError, OSError."""
         began = time.perf_counter()
         self.pid = found["State"]["Pid"]
-        self._cgroup = locate(self.pid) if self.pid else None
+        self._cgroup = locate(self.pid, self.id) if self.pid else None
         if found["State"]["Paused"]:
             await self._engine.freeze(self.id, False)
         if self._cgroup is not None:

@@ -10,6 +10,7 @@ from config.settings import Settings
 from containers.contract import ContainerError, Driver
 from containers.docker import DockerDriver
 from containers.docker_config import DockerOptions
+from containers.docker_extra import add_extra
 from containers.process import ProcessDriver
 
 log = structlog.get_logger("containers")
@@ -50,6 +51,10 @@ async def _processes(settings: Settings, installation: str, notes: list[str]) ->
 
 
 def _docker(settings: Settings, manifest: Manifest, installation: str) -> DockerDriver:
+    try:
+        add_extra({}, settings.docker_extra_args)
+    except ContainerError as error:
+        raise ConfigError([str(error)]) from error
     options = DockerOptions(
         network="none" if settings.action_network == "none" else "bridge",
         env=dict(settings.docker_env),
@@ -61,6 +66,9 @@ def _docker(settings: Settings, manifest: Manifest, installation: str) -> Docker
         user_memory=settings.memory,
         address=settings.docker_host or "",
         source=settings.image_source,
+        shared=settings.docker_network or "",
+        cpus=settings.docker_cpus or 0.0,
+        extra=settings.docker_extra_args,
         images={kind.kind: kind.image for kind in manifest.kinds},
     )
     return DockerDriver(installation, settings.stream, options, say=log.info, warn=log.warning, starts=settings.parallel_starts)

@@ -33,7 +33,7 @@ def two(tmp_path: Path) -> ContainerCgroup:
     write(group / "cgroup.freeze", "0")
     write(group / "cgroup.events", "populated 1\nfrozen 0\n")
     write(group / "memory.events", "max 3\noom_kill 0\n")
-    found = locate(7, tmp_path / "cg", process(tmp_path, f"0::/system.slice/docker-{ID}.scope\n"))
+    found = locate(7, ID, tmp_path / "cg", process(tmp_path, f"0::/system.slice/docker-{ID}.scope\n"))
     assert found is not None
     return found
 
@@ -44,7 +44,7 @@ def one(tmp_path: Path) -> ContainerCgroup:
     write(tmp_path / "cg" / "freezer" / "docker" / ID / "freezer.state", "THAWED\n")
     write(tmp_path / "cg" / "memory" / "docker" / ID / "memory.oom_control", "under_oom 0\noom_kill 0\n")
     lines = [f"9:name=systemd:/docker/{ID}", f"6:freezer:/docker/{ID}", f"4:memory:/docker/{ID}", "0::/"]
-    found = locate(7, tmp_path / "cg", process(tmp_path, "\n".join(lines)))
+    found = locate(7, ID, tmp_path / "cg", process(tmp_path, "\n".join(lines)))
     assert found is not None
     return found
 
@@ -94,5 +94,5 @@ def test_what_does_not_stop_is_let_go(two: ContainerCgroup, tmp_path: Path, monk
 @pytest.mark.parametrize("text", ["", "0::/\n", f"6:freezer:/docker/{ID}\n0::/\n"])
 def test_none_where_nothing_can_be_seen(text: str, tmp_path: Path) -> None:
     """No group of its own, one whose tree isn't mounted here, no such process."""
-    assert locate(7, tmp_path / "cg", process(tmp_path, text)) is None
-    assert locate(8, tmp_path / "cg", tmp_path / "proc") is None
+    assert locate(7, ID, tmp_path / "cg", process(tmp_path, text)) is None
+    assert locate(8, ID, tmp_path / "cg", tmp_path / "proc") is None

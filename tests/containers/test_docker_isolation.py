@@ -66,7 +66,9 @@ async def asked(container: Container, **value: Any) -> Any:
 
 @pytest_asyncio.fixture
 async def driver() -> AsyncIterator[DockerDriver]:
-    options = DockerOptions(labels={"team": "blue"}, env={"ZONE": "west"}, dns=("192.0.2.53",), pids=64)
+    extra = (("shm-size", "32m"),)
+    names = {"labels": {"team": "blue"}, "env": {"ZONE": "west"}}
+    options = DockerOptions(**names, dns=("192.0.2.53",), pids=64, cpus=16, extra=extra)
     driver = DockerDriver(secrets.token_hex(4), "invoker0", options)
     await driver.open()
     yield driver
@@ -107,6 +109,7 @@ async def test_what_the_engine_was_told(driver: DockerDriver) -> None:
     assert (host["Memory"], host["MemorySwap"], host["PidsLimit"]) == (128 << 20, 128 << 20, 64)
     assert (host["CapDrop"], host["LogConfig"]["Type"], host["AutoRemove"]) == (["ALL"], "none", False)
     assert host["CpuShares"] == cpu_shares(2048, 128) == 64
+    assert (host["NanoCpus"], host["ShmSize"]) == (1_000_000_000, 32 << 20)
     assert {"ZONE=west", "__OW_API_HOST=http://h"} <= set(told["Config"]["Env"])
     labels = told["Config"]["Labels"]
     assert (labels["team"], labels["rewhisk.epoch"]) == ("blue", "7")

@@ -51,6 +51,7 @@ async def test_processes_on_demand(tmp_path: Path) -> None:
         ({"driver": "process", "action_network": "bridge"}, "needs a Docker engine"),
         ({"driver": "auto", "action_network": "bridge", "docker_host": NO_ENGINE}, "needs a Docker engine"),
         ({"driver": "docker", "docker_host": "carrier://pigeon"}, "carrier"),
+        ({"driver": "auto", "docker_extra_args": "privileged=true"}, "'privileged' is none that can be passed on"),
     ],
 )
 async def test_what_can_not_be_had(given: dict[str, str], text: str, tmp_path: Path) -> None:
@@ -63,10 +64,12 @@ async def test_what_can_not_be_had(given: dict[str, str], text: str, tmp_path: P
 async def test_docker_where_an_engine_answers(tmp_path: Path) -> None:
     """By itself, with what the settings say."""
     more = {"docker_env": "A=1,B", "docker_labels": "team=blue", "docker_dns": "192.0.2.53", "memory": "1g", "docker_pids": "99"}
+    more |= {"docker_cpus": "1.5", "docker_extra_args": "--cap-add=KILL,ulimit=core=0"}
     driver, notes = await opened(tmp_path, driver="auto", **more)
     assert isinstance(driver, DockerDriver)
     assert notes == []
     options = driver.options
     assert (options.env, options.labels, options.dns) == ({"A": "1", "B": ""}, {"team": "blue"}, ("192.0.2.53",))
     assert (options.network, options.user_memory, options.pids) == ("bridge", 1024, 99)
+    assert (options.cpus, options.extra) == (1.5, (("cap-add", "KILL"), ("ulimit", "core=0")))
     assert options.images["python:3"] == "rewhisk/python:3.11"

@@ -18,7 +18,7 @@ $(shell rm -f $(VENV)/.made $(VENV)/.installed-*)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv node runtimes services clients test lint types bench crash-full docs clean
+.PHONY: help venv node runtimes services cluster clients test lint types bench crash-full docs clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ runtimes: $(RUN_STAMP)  ## make the images of the project's own action runtimes:
 
 services: $(RUN_STAMP)  ## Kafka and CouchDB for a cluster on this machine: make services ARGS="down"
 	@exec $(PY) -m services $(ARGS)
+
+cluster: $(RUN_STAMP)  ## a whole cluster on this machine, with its services: make cluster ARGS="--nodes 3"
+	@exec $(PY) -m services.cluster $(ARGS)
 
 clients: $(CLIENTS_STAMP)  ## OpenWhisk's npm clients, which tests/clients drives: needs npm
 	@:

@@ -90,14 +90,8 @@ class LocalCluster:
 
     def start(self) -> str:
         """The API's address. Raises ServiceError."""
-        addresses = {}
-        for name in ("kafka", "couchdb"):
-            service = KNOWN[name](HOME.absolute())
-            if service.start():
-                self._started.append(service)
-            addresses[name] = service.address
-            self._say(f"{name}: {service.address}")
-        shared = ["--kafka", addresses["kafka"], "--store", addresses["couchdb"]]
+        kafka = self.options.kafka or self._service("kafka")
+        shared = ["--kafka", kafka, "--store", self.options.store or self._service("couchdb")]
         data = self.options.data_dir.absolute()
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         for number in range(self.options.nodes):
@@ -110,7 +104,7 @@ class LocalCluster:
         for member in self._members:
             member.wait(self.over)
             self._say(f"{member.name}: {member.url}")
-        return self._members[self.options.nodes].url
+        return next((member.url for member in self._members if member.name == "controller0"), "")
 
     def wait(self) -> int:
         """Until it is called off (0) or a process ends by itself (1)."""
@@ -129,6 +123,14 @@ class LocalCluster:
             with contextlib.suppress(ServiceError):
                 service.stop()
         self._say("stopped")
+
+    def _service(self, name: str) -> str:
+        """The address of a service, which is started if it doesn't run. Raises ServiceError."""
+        service = KNOWN[name](HOME.absolute())
+        if service.start():
+            self._started.append(service)
+        self._say(f"{name}: {service.address}")
+        return service.address
 
     def _member(self, name: str, arguments: list[str], data: Path) -> None:
         if not self.over.is_set():
@@ -159,6 +161,8 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--memory", default="1024m", help="for actions, of each node")
     parser.add_argument("--driver", default="auto", choices=("auto", "docker", "process"))
     parser.add_argument("--auth", default="guest", help="UUID:KEY, or guest for the pair that OpenWhisk publishes")
+    parser.add_argument("--kafka", metavar="HOST:PORT", help="a broker that there is already")
+    parser.add_argument("--store", metavar="URL", help="a CouchDB that there is already")
     parser.add_argument("--data-dir", type=Path, default=Path("data/cluster"))
     given = parser.parse_args(arguments)
     if given.nodes < 1 or given.controllers < 1:

@@ -136,6 +136,10 @@ class Settings:
         secret=True,
     )
     invoke_waiting: int = _option("1000", parse.positive, "Requests at /invoke that may wait, above which more are refused (429).")
+    invoke_open: int = _option(
+        "256", parse.count, "Requests of a controller at one node's /invoke above which its topic is taken; 0: always its topic."
+    )
+    invoke_ca: Path | None = _option("none", _maybe_path, "Who signed the certificates of nodes with https (PEM).", metavar="FILE")
     tls_cert: Path | None = _flag("none", _maybe_path, "Certificate of the HTTP port (PEM, with its chain).", metavar="FILE")
     tls_key: Path | None = _flag("none", _maybe_path, "Key of that certificate (PEM).", metavar="FILE")
     tls_client_ca: Path | None = _flag(

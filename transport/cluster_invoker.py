@@ -36,8 +36,6 @@ from transport.invoke_client import Declined, InvokeClient, Received, Unknown
 START_PATIENCE = 10.0
 """Seconds after its start in which a controller waits for an invoker before it answers 503: pings come every second."""
 LOOK_FOR_ONE = 0.05
-HTTP_OPEN = 256
-"""Requests to one node under way at which its topic is taken instead."""
 HTTP_REST = 30.0
 """Seconds for which a node that misunderstands `/invoke` gets everything through its topic."""
 RETENTION = 48 * 3600.0
@@ -56,7 +54,10 @@ class Bus(Protocol):
 
 
 class ClusterInvoker:
-    """Implements Invoker. `topic` names an invoker's topic; `unready` says why the API may not answer."""
+    """Implements Invoker. `topic` names an invoker's topic; `unready` says why the API may not answer.
+
+    `http_open`: requests to one node under way at which its topic is taken instead.
+    """
 
     def __init__(
         self,
@@ -69,6 +70,7 @@ class ClusterInvoker:
         topic: Callable[[int], str],
         instrument: Instrument,
         unready: Callable[[], str | None],
+        http_open: int = 256,
         start_patience: float = START_PATIENCE,
     ) -> None:
         self.balancer = balancer
@@ -80,6 +82,7 @@ class ClusterInvoker:
         self._topic = topic
         self._instrument = instrument
         self._unready = unready
+        self._http_open = http_open
         self._give_up_at = clock.monotonic() + start_patience
         self._nodes: Mapping[str, Heartbeat] = {}
         self._resting: dict[int, float] = {}
@@ -219,7 +222,7 @@ class ClusterInvoker:
         beat = self._nodes.get(f"invoker{sent.invoker}")
         if beat is None or not beat.address or sent.overload or self.balancer.offline(sent.invoker):
             return None
-        if self._resting.get(sent.invoker, 0.0) > self._clock.monotonic() or self._client.busy(beat.address) >= HTTP_OPEN:
+        if self._resting.get(sent.invoker, 0.0) > self._clock.monotonic() or self._client.busy(beat.address) >= self._http_open:
             return None
         outcome = await self._client.invoke(beat.address, body, _about(message))
         if isinstance(outcome, Received):

@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import secrets
+import ssl
 import time
 from collections.abc import Coroutine, Mapping
 from typing import Any
@@ -15,6 +16,7 @@ import structlog
 from msgspec import DecodeError
 
 from actors.ports import ComponentPort
+from config.errors import ConfigError
 from config.manifest import Manifest
 from config.settings import Settings
 from controller.balancer.balancer import Balancer, Rules
@@ -73,7 +75,7 @@ class Controller:
         self._clock = LoopClock(self._loop)
         self._access = access_of(settings)
         self._balancer = Balancer(Rules(), random.SystemRandom().randrange)
-        self._client = InvokeClient()
+        self._client = _client(settings)
         self._store: Store | None = None
         self._invoker: ClusterInvoker | None = None
         self._presence: Presence | None = None
@@ -102,6 +104,7 @@ class Controller:
             topic=lambda number: self._access.topic("invoker", number),
             instrument=self.metrics.observe,
             unready=self.unready,
+            http_open=self.settings.invoke_open,
         )
         name, writer = str(self.settings.id), secrets.token_hex(8)
         self._presence = Presence(store.heartbeats, name, writer, self._clock.monotonic, self._seen)
@@ -319,3 +322,17 @@ class Controller:
         self._client.close()
         if self._store is not None:
             await self._store.close()
+
+
+def _client(settings: Settings) -> InvokeClient:
+    """Shows nodes the token and the certificate that there are. Raises ConfigError for files that can't be used."""
+    context = None
+    try:
+        if settings.invoke_ca or settings.tls_cert:
+            context = ssl.create_default_context(cafile=settings.invoke_ca)
+        if context is not None and settings.tls_cert:
+            context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError([f"the certificates for nodes can't be used: {error}"]) from None
+    headers = {"Authorization": f"Bearer {settings.invoke_token}"} if settings.invoke_token else {}
+    return InvokeClient(context, headers)

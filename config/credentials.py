@@ -15,7 +15,7 @@ ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
 class Choice(Struct, frozen=True):
-    """The pair to take. `origin` is `random`, `file` or `given`; `public`: everybody knows it."""
+    """The pair to take. `origin` is `random`, `file`, `given`, or `cluster` (none); `public`: everybody knows it."""
 
     auth: str
     origin: str

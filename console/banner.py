@@ -31,6 +31,9 @@ class Started:
     findings: Sequence[Finding] = ()
 
 
+IN_CLUSTER = "Credentials  the cluster's: callers come to its controllers (`run.py controller --kafka …`), which know them"
+"""What a node of a cluster says that was started without --auth: it makes no subject."""
+
 ORIGINS = {
     "random": "made at random on this first start, kept in the data directory",
     "file": "kept in the data directory",
@@ -68,6 +71,8 @@ def curl_lines(url: str, auth: str) -> str:
 
 def greeting(started: Started, *, colour: bool = False) -> str:
     """All that is said once the port is open, before the node is ready."""
+    if not started.auth:
+        return "\n".join([preflight(started.findings, colour=colour), "", f"API host     {started.url}", IN_CLUSTER, ""])
     return "\n".join([
         preflight(started.findings, colour=colour),
         "",

@@ -88,6 +88,8 @@ class ClusterInvoker:
         self._resting: dict[int, float] = {}
         self._messages: dict[str, ActivationMessage] = {}
         self._lost: set[str] = set()
+        self._strangers: dict[int, float] = {}
+        self._read_at = float("-inf")
 
     def __repr__(self) -> str:
         return f"<ClusterInvoker {self.balancer!r} {self.answers!r} lost={len(self._lost)}>"
@@ -138,6 +140,7 @@ class ClusterInvoker:
     def nodes(self, living: Mapping[str, Heartbeat], controllers: int) -> None:
         """The heartbeats of our own nodes by stream, and how many controllers there are."""
         self._nodes = living
+        self._read_at = self._clock.monotonic()
         self.balancer.resize(controllers)
 
     def pinged(self, ping: PingMessage) -> None:
@@ -150,6 +153,10 @@ class ClusterInvoker:
             log.warning("a ping can't be read", invoker=instance.instance, memory=instance.user_memory)
             return
         now = self._clock.monotonic()
+        stranger = not own and self.balancer.offline(instance.instance)
+        if stranger and self._strangers.setdefault(instance.instance, now) >= self._read_at:
+            return  # one of ours may have started since the heartbeats were read last
+        self._strangers.pop(instance.instance, None)
         if self.balancer.pinged(instance.instance, instance.label, memory, enabled=ping.is_enabled, own=own, now=now):
             self._changed(instance.instance)
 

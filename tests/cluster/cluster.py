@@ -79,6 +79,11 @@ def invokers(controller: Process) -> dict[str, Any]:
     return dict(controller.ask("GET", "/invokers").body)
 
 
+def up(controller: Process) -> int:
+    """How many invokers take work."""
+    return list(invokers(controller).values()).count("up")
+
+
 def wait_up(controller: Process, count: int, seconds: float = 30.0) -> None:
     """Until so many invokers take work."""
-    until(lambda: list(invokers(controller).values()).count("up") >= count, seconds, lambda: f"{invokers(controller)}")
+    until(lambda: up(controller) >= count, seconds, lambda: f"{invokers(controller)}")

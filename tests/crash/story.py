@@ -86,6 +86,10 @@ class Story:
     def history(self, place: Path | str, stream: str = "invoker0") -> History:
         """All facts, when the node is at rest or ended. `place`: its data directory, or the URL of its store."""
         database = Stored.read(place, stream) if isinstance(place, Path) else Stored.ask(place, stream)
+        return self.facts(database, leaked(database.installation, stream))
+
+    def facts(self, database: Stored, containers: list[str]) -> History:
+        """All facts, with what a store holds and what was left running."""
         told, violations = [], [*self.violations]
         submitted: dict[str, Submitted] = {}
         for id, n in database.accepted.items():
@@ -107,7 +111,7 @@ class Story:
             database.records,
             database.journal,
             runs=self.watch.runs,
-            containers=leaked(database.installation, stream),
+            containers=containers,
             violations=violations,
         )
 

@@ -93,6 +93,9 @@ class Cluster:
 
     def ping(self) -> None:
         beats = {f"invoker{n}": Heartbeat("w", 1, address=f"http://{n}" if self.http else "") for n in range(self.count)}
+        for number in range(self.count):
+            self.invoker.pinged(PingMessage(instance(number)))
+        self.clock.now += 0.001
         self.invoker.nodes({} if self.foreign else beats, 1)
         for number in range(self.count):
             self.invoker.pinged(PingMessage(instance(number)))
@@ -359,6 +362,22 @@ async def test_a_node_that_misunderstands_is_left_alone_for_a_while() -> None:
     await cluster.invoke()
     await cluster.invoke("2" * 32)
     assert cluster.network.places == ["http://0", "invoker0", "invoker0"]
+
+
+async def test_a_node_of_ours_that_pings_before_its_heartbeat_was_read_is_not_tested() -> None:
+    """Whose it is shows with the next reading; an invoker that isn't ours has to wait that long too."""
+    cluster = Cluster(nodes=0)
+    cluster.invoker.pinged(PingMessage(instance(0)))
+    assert cluster.balancer.states() == {}
+    cluster.clock.now += 1.0
+    cluster.invoker.nodes({"invoker0": Heartbeat("w", 1)}, 1)
+    cluster.invoker.pinged(PingMessage(instance(0)))
+    cluster.invoker.pinged(PingMessage(instance(1)))
+    assert cluster.balancer.states() == {"invoker0": "up"}
+    cluster.clock.now += 1.0
+    cluster.invoker.nodes({"invoker0": Heartbeat("w", 2)}, 1)
+    cluster.invoker.pinged(PingMessage(instance(1)))
+    assert cluster.balancer.states() == {"invoker0": "up", "invoker1": "unhealthy"}
 
 
 async def test_a_ping_that_cannot_be_read_is_left_aside() -> None:

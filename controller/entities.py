@@ -96,7 +96,7 @@ class ActionEntity(Struct, frozen=True):
     publish: bool
     annotations: list[Pair]
     parameters: list[Pair]
-    updated: int
+    updated: int = 0
 
 
 class PackageEntity(Struct, frozen=True):
@@ -109,7 +109,7 @@ class PackageEntity(Struct, frozen=True):
     version: str
     publish: bool
     annotations: list[Pair]
-    updated: int
+    updated: int = 0
 
     @property
     def bound_to(self) -> FullName | None:
@@ -137,7 +137,7 @@ class TriggerEntity(Struct, frozen=True):
     version: str
     publish: bool
     annotations: list[Pair]
-    updated: int
+    updated: int = 0
     rules: dict[str, RuleLink] | UnsetType = UNSET
 
     @property
@@ -156,13 +156,25 @@ class RuleEntity(Struct, frozen=True):
     version: str
     publish: bool
     annotations: list[Pair]
-    updated: int
+    updated: int = 0
 
 
 class _Head(Struct, rename="camel"):
-    """What every stored entity has."""
+    """What tells of which collection a stored entity is; where older OpenWhisk left out the first, the others do."""
 
-    entity_type: str
+    entity_type: str | UnsetType = UNSET
+    exec: Raw | UnsetType = UNSET
+    binding: Raw | UnsetType = UNSET
+    trigger: Raw | UnsetType = UNSET
+    parameters: Raw | UnsetType = UNSET
+
+    @property
+    def type(self) -> str | None:
+        """As upstream's views tell (openwhisk-controller.md 3.6)."""
+        if self.entity_type is not UNSET:
+            return self.entity_type
+        marks = {"action": self.exec, "package": self.binding, "rule": self.trigger, "trigger": self.parameters}
+        return next((kind for kind, found in marks.items() if found is not UNSET), None)
 
 
 AnyEntity = ActionEntity | PackageEntity | TriggerEntity | RuleEntity
@@ -181,15 +193,19 @@ _ATTEMPTS = 10
 """Writes of a change that other processes keep overtaking."""
 
 encode = msgspec.json.Encoder().encode
+_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 _head = msgspec.json.Decoder(_Head).decode
 
 
 def entity_type(doc: StoredDoc) -> str:
     """`action`, `package`, `trigger` or `rule`. Raises ApiError 500."""
     try:
-        return _head(doc.body).entity_type
+        found = _head(doc.body).type
     except msgspec.MsgspecError:
-        raise errors.failed(500, errors.CORRUPTED) from None
+        found = None
+    if found is None:
+        raise errors.failed(500, errors.CORRUPTED)
+    return found
 
 
 def decode(doc: StoredDoc, kind: type[Entity]) -> Entity:
@@ -197,9 +213,19 @@ def decode(doc: StoredDoc, kind: type[Entity]) -> Entity:
     if entity_type(doc) != _TYPES[kind]:
         raise errors.other_collection()
     try:
-        return msgspec.json.decode(doc.body, type=kind)
+        return msgspec.json.decode(doc.body if kind is not RuleEntity else _with_whole_names(doc.body), type=kind)
     except msgspec.MsgspecError:
         raise errors.failed(500, errors.CORRUPTED) from None
+
+
+def _with_whole_names(body: bytes) -> bytes:
+    """A rule with its trigger and action as objects: older documents have them as text. Raises MsgspecError."""
+    fields = _fields(body)
+    for end in ("trigger", "action"):
+        if bytes(fields.get(end, b""))[:1] == b'"':
+            name = msgspec.json.decode(fields[end], type=str)
+            fields[end] = Raw(encode(FullName.of(name.strip("/"))))
+    return encode(fields)
 
 
 def _readable(docs: Sequence[StoredDoc], kind: type[Entity]) -> Iterator[Entity]:

@@ -33,6 +33,28 @@ async def test_limits_of_older_documents() -> None:
         assert (await server.send("POST", f"{API}/actions/old", {})).status == 202
 
 
+async def test_documents_without_a_type_and_rules_with_plain_names() -> None:
+    """3.5, 3.6: what upstream's views go by; all can be read, used and written again."""
+    async with serving() as server:
+        plain = {"namespace": "guest", "version": "0.0.1", "publish": False, "annotations": []}
+        await _stored(
+            server, "actions", "a", {name: value for name, value in ACTION.items() if name not in ("entityType", "updated")}
+        )
+        await _stored(server, "packages", "p", {**plain, "binding": {}, "parameters": []})
+        links = {"guest/r": {"action": {"path": "guest", "name": "a"}, "status": "active"}}
+        await _stored(server, "triggers", "t", {**plain, "parameters": [], "limits": {}, "rules": links})
+        await _stored(server, "rules", "r", {**plain, "trigger": "/guest/t", "action": "guest/a"})
+        rule = (await server.send("GET", f"{API}/rules/r")).json
+        assert (rule["trigger"], rule["action"]) == ({"path": "guest", "name": "t"}, {"path": "guest", "name": "a"})
+        assert rule["status"] == "active"
+        for collection, name in (("actions", "a"), ("packages", "p"), ("triggers", "t"), ("rules", "r")):
+            assert [row["name"] for row in (await server.send("GET", f"{API}/{collection}")).json] == [name]
+            assert (await server.send("GET", f"{API}/{collection}/{name}")).status == 200
+            wrong = "triggers" if collection != "triggers" else "rules"
+            assert (await server.send("GET", f"{API}/{wrong}/{name}")).status == 409
+            assert (await server.send("PUT", f"{API}/{collection}/{name}?overwrite=true", {})).json["version"] == "0.0.2"
+
+
 @pytest.mark.parametrize("collection", ["actions", "packages", "triggers", "rules"])
 @pytest.mark.parametrize("body", [b"{}", b'{"entityType":5}', b"nonsense"])
 async def test_what_cannot_be_read_hides_nothing_else(collection: str, body: bytes) -> None:

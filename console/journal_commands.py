@@ -73,7 +73,8 @@ def trace(id: str, json_output: bool, place: Place) -> None:
         note(f"not finished: {line.stage.value} for {age}")
 
 
-def _stream(streams: list[str], node: int | None) -> str:
+def stream_of(streams: list[str], node: int | None) -> str:
+    """The stream of a node, of the only one if none is named. Raises WrongUsage naming what there is."""
     name = "invoker0" if node is None else f"invoker{node}"
     if node is None and name not in streams and len(streams) == 1:
         name = streams[0]
@@ -103,6 +104,7 @@ async def _entries(store: Store, stream: str, documents: int, follow: bool) -> A
 @click.command(help=help_text(
     "Show the events of a node's journal, oldest first. Arguments and results stay hidden unless asked for.",
     "journal --follow", "journal --event finished --since 10m", "journal --activation 3f2a9f0c6f8b4bb0aa9f0c6f8bbbb001 --show-args",
+    "journal --at 1200", "journal --check",
 ))  # fmt: skip
 @click.option("--node", type=click.IntRange(0), metavar="N", help="Number of the node; default 0.")
 @click.option("--activation", metavar="ID", help="Only events of this activation.")
@@ -111,13 +113,30 @@ async def _entries(store: Store, stream: str, documents: int, follow: bool) -> A
 @click.option("--tail", type=click.IntRange(0), default=100, show_default=True, help="Newest events; 0: all.")
 @click.option("--follow", "-f", is_flag=True, help="Go on with new events until Ctrl-C.")
 @click.option("--show-args", is_flag=True, help="Show arguments and results.")
+@click.option("--at", type=click.IntRange(1), metavar="N", help="The node's state after document N, instead of events.")
+@click.option("--check", is_flag=True, help="Replay all of it against its snapshots and the records: exit code 1 if they differ.")
 @as_json
 @place_options
 def journal(
     node: int | None, activation: str | None, names: tuple[str, ...], since: str | None, tail: int, follow: bool,
+    show_args: bool, at: int | None, check: bool, json_output: bool, place: Place,
+) -> int:  # fmt: skip
+    """See the help."""
+    from console.journal_past import show_check, show_state
+
+    if at is not None:
+        return with_store(place, lambda store: show_state(store, node, at, json_output))
+    if check:
+        return with_store(place, lambda store: show_check(store, node, json_output))
+    show_events(node, activation, names, since, tail, follow, show_args, json_output, place)
+    return 0
+
+
+def show_events(
+    node: int | None, activation: str | None, names: tuple[str, ...], since: str | None, tail: int, follow: bool,
     show_args: bool, json_output: bool, place: Place,
 ) -> None:  # fmt: skip
-    """See the help."""
+    """The events that the filters let through, and new ones as they come if `follow`."""
     from collections import deque
 
     from console.activation_commands import when
@@ -128,7 +147,7 @@ def journal(
     filtered = bool(activation or names or start)
 
     async def show(store: Store) -> None:
-        stream = _stream(await store.journal.streams(), node)
+        stream = stream_of(await store.journal.streams(), node)
         old: deque[Entry] = deque(maxlen=tail or None)
         async for entry in _entries(store, stream, 0 if filtered else tail, follow=False):
             if matches(entry, activation, names, after):

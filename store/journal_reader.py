@@ -69,6 +69,25 @@ class JournalReader:
         document = await self._log.last(self._stream)
         return (document.n, unpack(self._stream, document)) if document else None
 
+    async def body(self, n: int) -> Body | None:
+        """Document `n`, or None."""
+        found = await self._log.read(self._stream, n)
+        return None if found is None else unpack(self._stream, JournalDocument(n, found))
+
+    async def first_whole(self) -> int:
+        """The oldest document from which on the state can be replayed: the first, or the oldest snapshot with nothing missing
+        after it. Compaction leaves claims, and what snapshots name, before it.
+        """
+        newest = await self._log.last(self._stream)
+        numbers = [*await self._log.numbers(self._stream, newest.n), newest.n] if newest else []
+        first = next((number for i, number in enumerate(numbers) if numbers[-1] - number == len(numbers) - 1 - i), 1)
+        if first == 1 or newest is None:
+            return 1
+        async for document in self._documents(first, newest.n):
+            if unpack(self._stream, document).snapshot == document.n:
+                return document.n
+        return newest.n + 1
+
     async def folded(self, snapshot: int, last: int) -> Fold:
         """The state after document `last`, whose newest snapshot is `snapshot` (0: none).
 

@@ -179,3 +179,24 @@ def test_journal_follows(data):
             assert process.stderr.read().strip() == ""
         finally:
             process.kill()
+
+
+def test_a_state_of_the_past(cli, data):
+    """What was unfinished then; what isn't there is said."""
+    found = cli("journal", "--at", "3", "--data-dir", data)
+    assert (found.code, found.out.split("\t")[:4]) == (0, [ID, "started", "1", "c1"])
+    assert "invoker0 after document 3: epoch 1, 1 unfinished" in found.err
+    live = cli("journal", "--at", "6", "--json", "--data-dir", data).json["live"]
+    assert [(each["id"], each["state"], each["attempt"]) for each in live] == [(ID, "started", 2), (OTHER, "accepted", 0)]
+    missing = cli("journal", "--at", "99", "--data-dir", data)
+    assert (missing.code, "has no document 99" in missing.err) == (4, True)
+
+
+def test_a_replay_held_against_what_was_written(cli, data):
+    """LIFE's snapshot forgot an activation, and its messages are half ones: exit code 1, and which they are."""
+    found = cli("journal", "--check", "--data-dir", data)
+    assert found.code == 1
+    assert found.out.splitlines()[1:] == [f"snapshot 10 differs from the replay in {OTHER}"]
+    assert found.out.startswith(f"the message of {ID} is not readable")
+    assert "documents 1 to 10 replayed, 1 snapshots and 0 records compared, 2 divergences" in found.err
+    assert cli("journal", "--check", "--json", "--data-dir", data).json["divergences"]

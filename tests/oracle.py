@@ -48,6 +48,8 @@ class Submitted:
     replay: str = "rerun"
     poison: bool = False
     expect: set[int] | None = None
+    steps: int | None = None
+    """How many children it has if it succeeds."""
 
 
 @dataclass
@@ -195,6 +197,8 @@ def _poison(history: History, paths: Paths) -> list[str]:
     wrong = []
     for record in history.records:
         id = record["activationId"]
+        if _assigned(paths.get(id, [])):
+            continue  # a composition ends as its last child did
         text = str(record["response"].get("result"))
         submitted = history.submitted.get(id)
         certain = submitted is not None and submitted.poison and submitted.expect is not None
@@ -305,6 +309,10 @@ def _parts(history: History, paths: Paths) -> list[str]:
         if missing:
             wrong.append(f"{id} assigned {missing}, which have no record")
             continue
+        submitted = history.submitted.get(id)
+        steps = submitted.steps if submitted is not None else None
+        if steps not in (None, len(children)) and not record["response"]["statusCode"]:
+            wrong.append(f"{id} succeeded with {len(children)} children instead of {steps}")
         if msgspec.json.decode(accepted.plan)["form"] == "trigger":
             named = [json.get("activationId") for json in map(msgspec.json.decode, record["logs"])]
             if sorted(each for each in named if each) != sorted(children):

@@ -29,6 +29,8 @@ class Script:
     run: tuple[float, float] = (0.003, 0.3)
     silent: float = 0.0
     """Chance of leaving a stream without its sentinel."""
+    answer: Callable[[dict], dict] | None = None
+    """What it returns for its arguments."""
 
 
 @dataclass
@@ -263,7 +265,7 @@ class SimContainers:
             self.world.at(rng.uniform(0.002, 0.08), lambda: self._initialised(box, script, run_id, answer))
         else:
             self._print(box, run_id, f"begin {run_id}\n".encode(), script)
-            self.world.at(rng.uniform(*script.run), lambda: self._ran(box, script, run_id, answer))
+            self.world.at(rng.uniform(*script.run), lambda: self._ran(box, script, run_id, body, answer))
 
     def _initialised(self, box: Box, script: Script, run_id: str, answer: Callable[[Result], None]) -> None:
         if box.dead:
@@ -275,7 +277,7 @@ class SimContainers:
         else:
             answer(Answer(200, b'{"ok":true}', 11))
 
-    def _ran(self, box: Box, script: Script, run_id: str, answer: Callable[[Result], None]) -> None:
+    def _ran(self, box: Box, script: Script, run_id: str, given: dict, answer: Callable[[Result], None]) -> None:
         if box.dead:
             return
         end = script.end
@@ -290,7 +292,8 @@ class SimContainers:
             self.world.at(self.world.rng.uniform(0, 0.2), lambda: self._tell(box, Died()))
             return
         self.machine.end_code(box, run_id)
-        body = json.dumps({"error": "no"} if end == "application error" else {"id": run_id}).encode()
+        result = script.answer(given["value"]) if script.answer else {"id": run_id}
+        body = json.dumps({"error": "no"} if end == "application error" else result).encode()
         self._print(box, run_id, f"end {run_id}\n".encode(), script, last=True)
         answer(Answer(200, body, len(body)))
         self._perhaps_die(box)

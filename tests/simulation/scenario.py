@@ -226,7 +226,7 @@ class Simulation:
     # Faults
 
     def _start(self) -> SimNode:
-        node = SimNode(self.world, self.machine, self.network, f"p{len(self.nodes)}", self.told)
+        node = self._make_node(f"p{len(self.nodes)}")
         self.nodes.append(node)
         node.process.on_death.append(lambda: self._after_death(node))
         if self.options.prepare is not None:
@@ -235,6 +235,9 @@ class Simulation:
         if not self.calm:
             self._plan_trouble(node)
         return node
+
+    def _make_node(self, name: str) -> SimNode:
+        return SimNode(self.world, self.machine, self.network, name, self.told)
 
     def _after_death(self, node: SimNode) -> None:
         if self.nodes[-1] is node:
@@ -386,8 +389,11 @@ class Simulation:
             return False
         others = any(other.alive for other in self.nodes[:-1])
         process, journal = node.process, node.core.journal
-        busy = process.paused or process.ready or journal.live or journal.waiting or node.answers.unanswered()
+        busy = process.paused or process.ready or journal.live or journal.waiting or self._unanswered()
         return not others and not busy and self.world.now > self.calm_since + 5.0
+
+    def _unanswered(self) -> list[str]:
+        return self.nodes[-1].answers.unanswered()
 
     def _history(self) -> History:
         store, last = self.network.store, self.nodes[-1]
@@ -405,7 +411,7 @@ class Simulation:
             runs=self.machine.runs,
             live=list(last.core.journal.live) if last.core is not None else [],
             containers=[box.id for box in self.machine.boxes.values()],
-            unanswered=last.answers.unanswered(),
+            unanswered=self._unanswered(),
             violations=self.world.violations + self._failures() + self._foreign_logs(),
         )
 
@@ -426,6 +432,6 @@ class Simulation:
                 continue
             for line in record.get("logs", []):
                 word = line.split()[-1]
-                if line.split()[-2] in {"begin", "end"} and word in self.submitted and word != own:
+                if line.split()[-2:-1] in (["begin"], ["end"]) and word in self.submitted and word != own:
                     wrong.append(f"the record of {own} has a log line of {word}")
         return wrong

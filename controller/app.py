@@ -8,7 +8,7 @@ import re
 
 import msgspec
 
-from controller import errors, routes, system, web, web_request
+from controller import errors, openapi, routes, system, web, web_request
 from controller.context import Api
 from controller.cors import Cors, CorsPolicy, HeaderList
 from controller.deps import ApiDeps
@@ -124,7 +124,7 @@ class App:
         if request.method == "GET" and segments in ([], [""]):
             return await system.api_info(self.api, request)
         if request.method == "GET" and segments == ["api-docs"]:
-            return await system.api_docs(self.api, request)
+            return openapi.answer()
         request.identity = await self.api.authenticator.identity(request.headers.get(b"authorization"))
         if segments[:1] != ["namespaces"]:
             raise errors.unknown_path()

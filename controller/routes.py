@@ -84,13 +84,3 @@ def _shape(rest: list[str]) -> str:
     if len(rest) == 1:
         return ONE
     return TWO if rest[1] else CONTENTS
-
-
-def described() -> dict[str, dict[str, dict[str, object]]]:
-    """The table as `paths` of a swagger document."""
-    paths: dict[str, dict[str, dict[str, object]]] = {"/namespaces": {"get": {"summary": "The caller's namespace."}}}
-    for (collection, shape, method), handler in ROUTES.items():
-        path = f"/namespaces/{{namespace}}/{collection}{SHOWN_PATHS[shape]}"
-        summary = (handler.__doc__ or "").partition("\n")[0]
-        paths.setdefault(path, {})[method.lower()] = {"summary": summary}
-    return paths

@@ -14,7 +14,6 @@ from controller.cors import Cors
 from controller.errors import ApiError
 from controller.http import TEXT, Reply, Request
 from controller.limits import UNLIMITED
-from controller.routes import described
 from controller.stream import Answer
 
 Handler = Callable[[Api, Request], Awaitable[Answer]]
@@ -70,12 +69,6 @@ async def api_info(api: Api, request: Request) -> Reply:
         "swagger_paths": {"ui": "/docs", "api-docs": "/api-docs"},
     }
     return Reply(200, _encode(body))
-
-
-async def api_docs(api: Api, request: Request) -> Reply:
-    """GET /api/v1/api-docs: the routes as a swagger document."""
-    title = {"title": "OpenWhisk API", "version": "1.0.0"}
-    return Reply(200, _encode({"swagger": "2.0", "info": title, "basePath": "/api/v1", "paths": described()}))
 
 
 async def ping(api: Api, request: Request) -> Reply:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from msgspec import UNSET
 from prometheus_client import CollectorRegistry, generate_latest
@@ -12,13 +12,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from messages.events import Finished
-
-STATUS = ("success", "application_error", "action_developer_error", "whisk_internal_error")
-"""Upstream's names of the status codes in metrics (openwhisk-invoker.md 2.5)."""
-
-BUCKETS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000)
-"""Upper bounds in ms."""
-
+from messages.wire import ActivationMessage
+from transport.action_metrics import STATUS, ActionMetrics
+from transport.gauges import gauges
+from transport.times import Times
 
 STAGES = ("queue", "network", "create", "start", "ready", "init")
 """Of a cold start, in their order: waiting for a turn, the network's part, the engine's two, the runtime's boot, /init."""
@@ -30,40 +27,15 @@ KAFKA = {
 """Step of the core → label of the counter."""
 
 
-class Times:
-    """A histogram of milliseconds."""
-
-    def __init__(self) -> None:
-        self._counts = [0] * (len(BUCKETS) + 1)
-        self._sum = 0.0
-
-    def add(self, ms: float) -> None:
-        """Count one."""
-        self._counts[bisect_left(BUCKETS, ms)] += 1
-        self._sum += ms
-
-    def family(self, name: str, text: str) -> Metric:
-        """As Prometheus has it: seconds, cumulative."""
-        return HistogramMetricFamily(name, text, buckets=self.buckets(), sum_value=self.total())
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """Upper bound in seconds → how many were not above it."""
-        total, buckets = 0, []
-        for bound, count in zip([*(f"{bound / 1000:g}" for bound in BUCKETS), "+Inf"], self._counts, strict=True):
-            total += count
-            buckets.append((bound, float(total)))
-        return buckets
-
-    def total(self) -> float:
-        """Their sum in seconds."""
-        return self._sum / 1000
+UPSTREAM_STARTS = {"warm": "warmed", "prewarmed": "prewarmed", "cold": "cold"}
 
 
 class Metrics(Collector):
-    """Counts what the core does. `observe` is an Instrument; `live` is asked at each scrape."""
+    """Counts what the core does. `observe` is an Instrument; `live` and `status`, the node's state, are asked at each scrape."""
 
-    def __init__(self, live: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, live: Callable[[], int] = lambda: 0, status: Callable[[], Mapping[str, Any]] = dict) -> None:
         self._live = live
+        self._status = status
         self._ended = [0] * len(STATUS)
         self._starts = dict.fromkeys(("warm", "prewarmed", "cold"), 0)
         self._actor_failures: Counter[str] = Counter()
@@ -74,6 +46,7 @@ class Metrics(Collector):
         self._gone = 0
         self._invoked: Counter[str] = Counter({"200": 0})
         self._wait, self._run = Times(), Times()
+        self._actions = ActionMetrics()
         self._stages: dict[str, Times] = {name: Times() for name in STAGES}
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -88,14 +61,7 @@ class Metrics(Collector):
     def observe(self, step: str, facts: Mapping[str, object]) -> None:
         """Take one step of the core."""
         if step == "finished":
-            finished = facts["finished"]
-            assert isinstance(finished, Finished)
-            self._ended[finished.status_code] += 1
-            self._run.add(finished.end - finished.start)
-            if isinstance(finished.wait_time, int):
-                self._wait.add(finished.wait_time)
-            if isinstance(finished.init_time, int):
-                self._stages["init"].add(finished.init_time)
+            self._finished(facts["finished"], facts.get("message"))
         elif step == "placed":
             self._starts[str(facts["start"])] += 1
         elif step == "up":
@@ -116,6 +82,17 @@ class Metrics(Collector):
         elif step in ("paused", "resumed"):
             self._freezes[step if facts["done"] else "failed"] += 1
 
+    def _finished(self, finished: object, message: object) -> None:
+        assert isinstance(finished, Finished)
+        self._ended[finished.status_code] += 1
+        self._run.add(finished.end - finished.start)
+        if isinstance(finished.wait_time, int):
+            self._wait.add(finished.wait_time)
+        if isinstance(finished.init_time, int):
+            self._stages["init"].add(finished.init_time)
+        if isinstance(message, ActivationMessage):
+            self._actions.add(finished, message)
+
     def collect(self) -> Iterator[Metric]:
         """See Collector."""
         yield _counters("rewhisk_activations", "Activations that ended", "status", dict(zip(STATUS, self._ended, strict=True)))
@@ -134,6 +111,14 @@ class Metrics(Collector):
         yield cold
         yield self._wait.family("rewhisk_wait_seconds", "From the request to user code")
         yield self._run.family("rewhisk_duration_seconds", "Init and run of an activation")
+        yield self._run.family("histogram_invoker_activationRun_finish_seconds", "Upstream's name of rewhisk_duration_seconds")
+        init = self._stages["init"]
+        yield init.family("histogram_invoker_activationInit_finish_seconds", "Upstream's name of the stage init")
+        starts = {UPSTREAM_STARTS[start]: count for start, count in self._starts.items()}
+        name = "counter_invoker_containerStart_counter"
+        yield _counters(name, "Upstream's name of rewhisk_container_starts", "containerState", starts)
+        yield from self._actions.collect()
+        yield from gauges(self._status())
 
     def text(self) -> bytes:
         """Prometheus text."""

@@ -65,7 +65,7 @@ class Node:
         self.limits = limits
         self.manifest = manifest
         self.answers = LocalAnswers()
-        self.metrics = Metrics(self.live)
+        self.metrics = Metrics(self.live, self.status)
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.started = time.monotonic()
         self.draining = False

@@ -21,7 +21,7 @@ STATUS = {
     "queued": [
         {"namespace": "guest", "action": "guest/slow", "revision": "1-a", "memory": 256, "waiting": 2, "why": "no 256 MB free"}
     ],
-    "journal": {"documents": 35, "waiting": 4, "stalled": 2.5},
+    "journal": {"documents": 35, "waiting": 4, "stalled": 2.5, "commit_ms": 1.5},
     "alone": [],
     "memory": {"total": 1024, "used": 768, "starting": 0, "prewarm": 256, "busy": 512, "idle": 0, "removing": 0},
     "containers": [

@@ -96,6 +96,7 @@ class DockerDriver:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._notes: list[str] = []
         self._closed = True
+        self.hit: Callable[[str, str], None] = lambda step, position: None
         filters = {"type": ["container"], "event": ["die", "oom"], "label": _filters(self._owner)}
         self._watch = EngineWatch(self.engine, json.dumps(filters), self._seen, self._look, self._try_out, warn)
 
@@ -296,7 +297,7 @@ class DockerDriver:
         placed = time.perf_counter()
         container = DockerContainer(self._unique(spec.name), spec, self.engine, self._watch, self._network, output, gone)
         self._containers[container.id] = container
-        container.forget = self._forget
+        container.forget, container.hit = self._forget, self.hit
         try:
             await container.start(self._config(spec, image, place), place)
         except BaseException as error:

@@ -45,6 +45,7 @@ class DockerContainer:
         self.spec = spec
         self.stages: dict[str, float] = {}
         self.forget: Callable[[DockerContainer], None] = lambda container: None
+        self.hit: Callable[[str, str], None] = lambda step, position: None  # failpoints of crash tests
         self._engine = engine
         self._watch = watch
         self._network = network
@@ -78,8 +79,10 @@ class DockerContainer:
         made = await self._engine.call(lambda client: client.create_container_from_config(config, name), "create")
         self.id = made["Id"]
         created = time.perf_counter()
+        self.hit("start", "before")
         self._stream = await attach(self._engine.address, self.id, self._output, self._stream_ended)
         await self._engine.call(lambda client: client.start(self.id), "create")
+        self.hit("start", "after")
         found = await self._engine.call(lambda client: client.inspect_container(self.id), "create")
         self.pid = found["State"]["Pid"]
         started = time.perf_counter()

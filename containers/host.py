@@ -56,6 +56,7 @@ class ContainerHost:
         on_bug: Callable[[Exception, str], None],
         result_limit: int,
         create_timeout: float,
+        failpoint: Callable[[str, str], None] | None = None,
     ) -> None:
         self._driver = driver
         self._note = note
@@ -66,6 +67,7 @@ class ContainerHost:
         self._on_bug = on_bug
         self._result_limit = result_limit
         self._create_timeout = create_timeout
+        self._hit = failpoint or (lambda step, position: None)
         self._hosted: dict[int, Hosted] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -102,6 +104,8 @@ class ContainerHost:
         def output(stream: str, data: bytes) -> None:
             self._on_output(LogChunk(cid, stream, data, time.time_ns()))
 
+        step = "adopt" if idle.container else "create"
+        self._hit(step, "before")
         try:
             if idle.container:
                 hosted.container = await self._driver.adopt(idle.container, spec, output, lambda: hosted.reply(Died()))
@@ -109,6 +113,7 @@ class ContainerHost:
                 await self._driver.prepare(spec)
                 async with asyncio.timeout(self._create_timeout):
                     hosted.container = await self._driver.create(spec, output, lambda: hosted.reply(Died()))
+            self._hit(step, "after")
         except Exception as error:  # noqa: BLE001 - the same
             if not isinstance(error, ContainerError | TimeoutError):
                 self._on_bug(error, "")
@@ -140,11 +145,13 @@ class ContainerHost:
     async def _call(self, container: Container, path: str, run_id: str, body: bytes, timeout: float, reply: Reply) -> None:
         start, begun = time.time_ns() // 1_000_000, time.monotonic()
         result: Result = Failure.BROKEN
+        self._hit(path[1:], "before")
         try:
             call = container.init if path == "/init" else container.run
             result = await call(body, timeout, self._result_limit)
         except Exception as error:  # noqa: BLE001 - the supervisor of driver code: no activation may hang on a bug there
             self._on_bug(error, run_id)
+        self._hit(path[1:], "after")
         reply(Called(path, run_id, result, (time.monotonic() - begun) * 1000, start))
 
     def settled(self, cid: int, run_id: str) -> None:
@@ -164,6 +171,8 @@ class ContainerHost:
     async def _freeze(self, hosted: Hosted, frozen: bool, reply: Reply) -> None:
         container, begun, done = hosted.container, time.monotonic(), False
         assert container is not None
+        step = "pause" if frozen else "resume"
+        self._hit(step, "before")
         try:
             async with asyncio.timeout(FREEZE_LIMIT):
                 await (container.pause() if frozen else container.resume())
@@ -172,6 +181,7 @@ class ContainerHost:
             pass  # the answer says so
         except Exception as error:  # noqa: BLE001 - the supervisor of driver code, as for calls
             self._on_bug(error, "")
+        self._hit(step, "after")
         ms = (time.monotonic() - begun) * 1000
         reply(Paused(done, ms) if frozen else Resumed(done, ms))
 
@@ -191,7 +201,9 @@ class ContainerHost:
         self._note.gone(hosted.container.id)
         if hosted.freezing is not None:
             await asyncio.wait((hosted.freezing,))  # one that is frozen while it is removed could not be killed
+        self._hit("remove", "before")
         await hosted.container.remove()
+        self._hit("remove", "after")
         self._hosted.pop(cid, None)
         hosted.reply(Removed())
 

@@ -239,6 +239,8 @@ class Node:
 
     def _make_host(self, driver: Driver, core: Core, api_host: str) -> ContainerHost:
         assert self._note is not None
+        if isinstance(driver, DockerDriver) and self._failpoint is not None:
+            driver.hit = self._failpoint
         return ContainerHost(
             driver,
             self._note,
@@ -249,6 +251,7 @@ class Node:
             on_bug=lambda error, run_id: log.error("driver failed", activation_id=run_id, exc_info=error),
             result_limit=self.limits.payload,
             create_timeout=self.settings.create_timeout,
+            failpoint=self._failpoint,
         )
 
     # Running ------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from messages.events import KINDS
-from store.failpoint import POSITIONS, BadFailpoint, parse_failpoint
+from store.failpoint import CONTAINER_STEPS, POSITIONS, STEP_POSITIONS, BadFailpoint, parse_failpoint
 
 
 @pytest.mark.parametrize("event", KINDS)
@@ -26,6 +26,17 @@ def test_it_kills_at_the_nth_hit_only(event: str, position: str) -> None:
     failpoint(event, position)
     failpoint(event, position)
     assert killed == [1]
+
+
+@pytest.mark.parametrize("step", CONTAINER_STEPS)
+def test_steps_with_containers(step: str) -> None:
+    """Before and after each; nothing is written there."""
+    for position in STEP_POSITIONS:
+        killed: list[int] = []
+        parse_failpoint(f"{step}:{position}", lambda killed=killed: killed.append(1))(step, position)
+        assert killed == [1]
+    with pytest.raises(BadFailpoint, match="no position"):
+        parse_failpoint(f"{step}:written")
 
 
 def test_without_a_number_the_first_hit_counts() -> None:

@@ -181,6 +181,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--image", default="", help="for `warm`: see benchmarks.warm")
     parser.add_argument("--kind", choices=sorted(CODE), default="python:3")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):

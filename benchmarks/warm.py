@@ -1,8 +1,11 @@
 """Warm blocking invocations over HTTP, journal on, against a bare client of the same kind of containers in the same run.
 
   python -m benchmarks.warm [--seconds 5] [--clients 1,16] [--kind python:3|nodejs:20] [--rounds 3] [--driver process|docker]
+  python -m benchmarks.warm --driver docker --image IMAGE --kind nodejs:20     # any image that keeps the action interface
 
-The reference calls `/run` of containers that the same driver makes, from this process, without node, journal or HTTP API.
+The reference calls `/run` of containers that the same driver makes, from this process, without node, journal or HTTP API: as
+many processes as clients, at most 4, or one Docker container, one call at a time. `--image double` is a Node.js image that
+answers and prints as OpenWhisk's own was recorded to.
 Traffic stays on loopback and inherited sockets (processes) or sockets inside of the containers' network namespaces (Docker).
 """
 
@@ -11,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import io
 import json
 import secrets
 import shutil
@@ -20,6 +24,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import Counter
 from pathlib import Path
 
 import uvloop
@@ -27,21 +32,32 @@ import uvloop
 from benchmarks.load import closed_loop, quantile
 from containers.contract import Answer, ContainerSpec, Driver
 from containers.docker import DockerDriver
+from containers.image_files import pack
 from containers.process import ProcessDriver
 
 CODE = {
     "python:3": "def main(args):\n    return {'greeting': 'Hello ' + args.get('name', 'world')}\n",
     "nodejs:20": "function main(args) { return { greeting: 'Hello ' + (args.name || 'world') } }\n",
 }
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parent.parent
+DOUBLE = "rewhisk-bench/nodejs:double"
+ENGINE = {"dockerd": "engine", "containerd": "engine", "containerd-shim": "shims"}
+"""Name of a program → what its time is counted for."""
 
 
 class Node:
     """A node of its own, in a process, on a data directory that goes with it."""
 
-    def __init__(self, program: str = "run.py", driver: str = "process") -> None:
+    def __init__(self, program: str = "run.py", driver: str = "process", images: dict[str, str] | None = None) -> None:
         self.dir = tempfile.mkdtemp(prefix="rewhisk-bench-")
         flags = ["--port", "0", "--driver", driver, "--data-dir", self.dir, "--log-level", "warning"]
+        if images:
+            kinds = {
+                kind.partition(":")[0]: [{"kind": kind, "default": True, "image": image_parts(image)}]
+                for kind, image in images.items()
+            }
+            (Path(self.dir) / "runtimes.json").write_text(json.dumps({"runtimes": kinds}))
+            flags += ["--runtimes", f"{self.dir}/runtimes.json"]
         command = [sys.executable, program, "node", *flags]
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         self.url = ""
@@ -88,17 +104,49 @@ class Node:
         shutil.rmtree(self.dir)
 
 
-async def bare(kind: str, clients: int, seconds: float, name: str = "process") -> list[float]:
-    """The reference: as many containers as clients, at most 4, each called directly."""
+def image_parts(image: str) -> dict[str, str]:
+    """As manifests name images."""
+    path, _, tag = image.rpartition(":")
+    prefix, _, name = path.rpartition("/")
+    return {"prefix": prefix, "name": name, "tag": tag}
+
+
+def make_double() -> str:
+    """The image of a runtime that answers and prints as upstream's Node.js runtime."""
+    from docker import from_env
+
+    double = (ROOT / "tests/doubles/nodejs.js").read_bytes()
+    recipe = b"FROM rewhisk/nodejs:20\nUSER 0:0\nCOPY nodejs.js /nodejs.js\nENTRYPOINT []\nCMD [\"node\", \"/nodejs.js\"]\n"
+    files = pack([("Dockerfile", recipe, 0o644), ("nodejs.js", double, 0o644)])
+    from_env().api.build(fileobj=io.BytesIO(files), custom_context=True, tag=DOUBLE, rm=True, forcerm=True, quiet=True)
+    return DOUBLE
+
+
+def spent() -> Counter[str]:
+    """Seconds of CPU that engine, its helpers and all containers have used."""
+    found: Counter[str] = Counter()
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            name, fields = (path / "stat").read_text().split("(", 1)[1].rsplit(") ", 1)
+            group = ENGINE.get(name) or ("containers" if "/docker" in (path / "cgroup").read_text() else "")
+        except OSError:
+            continue
+        if group:
+            times = fields.split()
+            found[group] += (int(times[11]) + int(times[12])) / 100
+    return found
+
+
+async def bare(kind: str, clients: int, seconds: float, name: str = "process", image: str = "") -> list[float]:
+    """The reference: as many processes as clients, at most 4, or one Docker container; each called directly."""
     installation = secrets.token_hex(4)
     driver: Driver = DockerDriver(installation, "bare") if name == "docker" else ProcessDriver(installation, "bare")
     await driver.open()
     times: list[float] = []
     try:
-        count = min(clients, 4)
-        made = [
-            await driver.create(ContainerSpec(kind, 256, f"bare{n}"), lambda stream, data: None, lambda: None) for n in range(count)
-        ]
+        count = min(clients, 4) if name == "process" else 1
+        specs = [ContainerSpec(kind, 256, f"bare{n}", image) for n in range(count)]
+        made = [await driver.create(spec, lambda stream, data: None, lambda: None) for spec in specs]
         init = json.dumps({"value": {"name": "hello", "main": "main", "binary": False, "code": CODE[kind], "env": {}}}).encode()
         run = b'{"value":{"name":"bench"},"namespace":"guest","action_name":"/guest/hello","activation_id":"0","deadline":"0"}'
         for container in made:
@@ -123,7 +171,8 @@ def line(what: str, times: list[float], seconds: float, more: str = "") -> str:
 
 
 async def measure(options: argparse.Namespace) -> None:
-    node = Node(driver=options.driver)
+    image = make_double() if options.image == "double" else options.image
+    node = Node(driver=options.driver, images={options.kind: image} if image else None)
     try:
         node.put(options.kind)
         await closed_loop(node.port, node.request(), 16, 1.0)
@@ -132,12 +181,14 @@ async def measure(options: argparse.Namespace) -> None:
         for clients in options.clients:
             ratios, added = [], []
             for _ in range(options.rounds):
-                reference = await bare(options.kind, clients, options.seconds, options.driver)
-                before = node.cpu()
+                reference = await bare(options.kind, clients, options.seconds, options.driver, image)
+                await closed_loop(node.port, node.request(), clients, 0.5)
+                before, others = node.cpu(), spent()
                 times = await closed_loop(node.port, node.request(), clients, options.seconds)
                 cpu = (node.cpu() - before) / len(times) * 1e6
-                print(line(f"bare /run, {min(clients, 4)} containers", reference, options.seconds))
-                print(line(f"node, {clients} clients", times, options.seconds, f"  node CPU {cpu:4.0f} us"))
+                more = "".join(f", {group} {seconds / len(times) * 1e6:.0f}" for group, seconds in (spent() - others).items())
+                print(line("bare /run", reference, options.seconds))
+                print(line(f"node, {clients} clients", times, options.seconds, f"  CPU us: node {cpu:.0f}{more}"))
                 ratios.append(len(times) / len(reference))
                 added.append(quantile(times, 0.5) - quantile(reference, 0.5))
             print(f"  ratio {statistics.median(ratios):.2f} of bare, p50 added {statistics.median(added):.2f} ms (medians)")
@@ -152,6 +203,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--kind", choices=sorted(CODE), default="python:3")
     parser.add_argument("--driver", choices=["process", "docker"], default="process")
+    parser.add_argument("--image", default="", help="with Docker: what runs the kind; `double`: as OpenWhisk's own Node.js runtime")
     parser.add_argument("--clients", type=lambda text: [int(n) for n in text.split(",")], default=[1, 16])
     uvloop.run(measure(parser.parse_args()))
 

@@ -28,14 +28,18 @@ data_dir_option = click.option(
 )
 
 
-async def _history(store: Store, activation_id: str) -> tuple[str, Timeline] | None:
+async def _history(store: Store, activation_id: str) -> tuple[str, Timeline, str | None] | None:
+    """Stream, timeline, and the composition that it is a part of or the trigger that fired it."""
     from console.timeline import timeline
     from store.journal_reader import JournalReader
 
+    found, parent = None, None
     for stream in await store.journal.streams():
-        if entries := await JournalReader(store.journal, stream).history(activation_id):
-            return stream, timeline(activation_id, entries)
-    return None
+        reader = JournalReader(store.journal, stream)
+        if found is None and (entries := await reader.history(activation_id)):
+            found = stream, timeline(activation_id, entries)
+        parent = parent or await reader.parent(activation_id)
+    return None if found is None else (*found, parent)
 
 
 @click.command(help=help_text(
@@ -55,10 +59,11 @@ def trace(id: str, json_output: bool, place: Place) -> None:
     if found is None:
         hint = "it keeps what ended for --keep-journal (1 day); `run.py activation get` asks the records"
         raise Refused(f"the journal knows nothing of {id}", hint)
-    stream, line = found
+    stream, line, parent = found
     if json_output:
         steps = [{name: getattr(step, name) for name in step.__struct_fields__} for step in line.steps]
-        print_json({"activationId": id, "stream": stream, "stage": line.stage.value, "steps": steps})
+        family = {"parent": parent, "children": line.children}
+        print_json({"activationId": id, "stream": stream, "stage": line.stage.value, **family, "steps": steps})
         return
     rows = [
         (
@@ -68,18 +73,20 @@ def trace(id: str, json_output: bool, place: Place) -> None:
         for step in line.steps
     ]  # fmt: skip
     print_table(("state", "when", "after", "container", "attempt", ""), rows, "")
+    if parent is not None:
+        note(f"part of {parent}: `trace {parent}` shows the whole")
     if not line.finished:
         age = milliseconds(time.time() * 1000 - line.steps[-1].at)
         note(f"not finished: {line.stage.value} for {age}")
 
 
-def stream_of(streams: list[str], node: int | None) -> str:
-    """The stream of a node, of the only one if none is named. Raises WrongUsage naming what there is."""
-    name = "invoker0" if node is None else f"invoker{node}"
+def stream_of(streams: list[str], node: str | None) -> str:
+    """The stream of a node by its number, or by the stream's name; of the only one if none is named. Raises WrongUsage."""
+    name = "invoker0" if node is None else f"invoker{node}" if node.isdigit() else node
     if node is None and name not in streams and len(streams) == 1:
         name = streams[0]
     if name not in streams:
-        raise WrongUsage(f"there is no journal {name} here", f"there are: {', '.join(streams) or 'none'}; --node N chooses one")
+        raise WrongUsage(f"there is no journal {name} here", f"there are: {', '.join(streams) or 'none'}; --node chooses one")
     return name
 
 
@@ -106,7 +113,7 @@ async def _entries(store: Store, stream: str, documents: int, follow: bool) -> A
     "journal --follow", "journal --event finished --since 10m", "journal --activation 3f2a9f0c6f8b4bb0aa9f0c6f8bbbb001 --show-args",
     "journal --at 1200", "journal --check",
 ))  # fmt: skip
-@click.option("--node", type=click.IntRange(0), metavar="N", help="Number of the node; default 0.")
+@click.option("--node", metavar="N", help="Number of the node (default 0), or controllerN: sequences, conductors, triggers.")
 @click.option("--activation", metavar="ID", help="Only events of this activation.")
 @click.option("--event", "names", type=click.Choice(EVENTS), multiple=True, help="Only these events; may be repeated.")
 @click.option("--since", metavar="TIME", help="Only from this time on: epoch ms, or how long ago (10m).")
@@ -118,7 +125,7 @@ async def _entries(store: Store, stream: str, documents: int, follow: bool) -> A
 @as_json
 @place_options
 def journal(
-    node: int | None, activation: str | None, names: tuple[str, ...], since: str | None, tail: int, follow: bool,
+    node: str | None, activation: str | None, names: tuple[str, ...], since: str | None, tail: int, follow: bool,
     show_args: bool, at: int | None, check: bool, json_output: bool, place: Place,
 ) -> int:  # fmt: skip
     """See the help."""
@@ -133,7 +140,7 @@ def journal(
 
 
 def show_events(
-    node: int | None, activation: str | None, names: tuple[str, ...], since: str | None, tail: int, follow: bool,
+    node: str | None, activation: str | None, names: tuple[str, ...], since: str | None, tail: int, follow: bool,
     show_args: bool, json_output: bool, place: Place,
 ) -> None:  # fmt: skip
     """The events that the filters let through, and new ones as they come if `follow`."""

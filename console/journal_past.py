@@ -14,7 +14,7 @@ DIVERGED = 1
 """Exit code of a check that found something."""
 
 
-async def show_state(store: Store, node: int | None, n: int, json_output: bool) -> int:
+async def show_state(store: Store, node: str | None, n: int, json_output: bool) -> int:
     """What was unfinished after document `n`, and how far it was."""
     from console.journal_commands import stream_of
     from store.time_travel import state_at
@@ -40,7 +40,7 @@ def _described(live: LiveActivation) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def show_check(store: Store, node: int | None, json_output: bool) -> int:
+async def show_check(store: Store, node: str | None, json_output: bool) -> int:
     """Each divergence on a line, and what was compared."""
     from console.journal_commands import stream_of
     from store.time_travel import check

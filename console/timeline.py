@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct
 
-from messages.events import Accepted, AnyEvent, Claimed, Finished, Started
+from messages.events import Accepted, AnyEvent, ChildAssigned, Claimed, Finished, Started
 from messages.lifecycle import Stage, advance
 
 Entry = tuple[int, int, AnyEvent]
@@ -32,10 +32,11 @@ class Step(Struct, frozen=True):
 
 
 class Timeline(Struct, frozen=True):
-    """All steps and the stage they lead to."""
+    """All steps and the stage they lead to; a composition's `children`, in order."""
 
     steps: list[Step]
     stage: Stage
+    children: list[str] = []
 
     @property
     def finished(self) -> bool:
@@ -48,7 +49,10 @@ def timeline(activation_id: str, entries: Iterable[Entry]) -> Timeline:
     steps: list[Step] = []
     stage = Stage.UNKNOWN
     previous: int | None = None
+    children: dict[str, None] = {}
     for number, epoch, event in entries:
+        if isinstance(event, ChildAssigned):
+            children[event.child] = None
         container, attempt = (event.container, event.attempt) if isinstance(event, Started) else ("", 0)
         if not isinstance(event, Claimed):
             stage = advance(stage, event.name, activation_id)
@@ -56,7 +60,7 @@ def timeline(activation_id: str, entries: Iterable[Entry]) -> Timeline:
         after = None if previous is None else event.at - previous
         steps.append(Step(state, event.at, after, container, attempt, note_of(event), number, epoch))
         previous = event.at
-    return Timeline(steps, stage)
+    return Timeline(steps, stage, list(children))
 
 
 def note_of(event: AnyEvent) -> str:
@@ -65,7 +69,12 @@ def note_of(event: AnyEvent) -> str:
         message: dict[str, Any] = msgspec.json.decode(event.message)
         action = message.get("action") or {}
         how = "blocking" if message.get("blocking") else "not blocking"
-        return f"/{action.get('path', '?')}/{action.get('name', '?')}, {how}"
+        form = "" if event.plan is UNSET else f", {msgspec.json.decode(event.plan)['form']}"
+        part = f", part of {message['cause']}" if message.get("cause") else ""
+        return f"/{action.get('path', '?')}/{action.get('name', '?')}, {how}{form}{part}"
+    if isinstance(event, ChildAssigned):
+        action = msgspec.json.decode(event.message)["action"]
+        return f"{event.child}: /{action['path']}/{action['name']} at {event.node}"
     if isinstance(event, Started):
         alone = ", alone on the node" if event.alone else ""
         made = "" if event.made is UNSET else f", container made in {sum(event.made.values())} ms{_stages(event.made)}"
@@ -97,8 +106,9 @@ def document_of(entry: Entry, *, show_args: bool) -> dict[str, Any]:
     message = found.get("message")
     if isinstance(message, dict) and "content" in message:
         message["content"] = hidden(message["content"])
-    if "result" in found:
-        found["result"] = hidden(found["result"])
+    for holder, key in ((found, "result"), (found.get("plan"), "payload"), (found.get("tally"), "state")):
+        if isinstance(holder, dict) and key in holder:
+            holder[key] = hidden(holder[key])
     return found
 
 

@@ -64,6 +64,16 @@ class JournalReader:
             ]
         return _without_outer_claims(found)
 
+    async def parent(self, activation_id: str) -> str | None:
+        """The composition here that assigned this activation, as far as the journal still holds it."""
+        needle = activation_id.encode()
+        async for document in self._documents(1, None):
+            if needle in document.body and b"child_assigned" in document.body:
+                for event in events_of(self._stream, document.n, unpack(self._stream, document)):
+                    if isinstance(event, ChildAssigned) and event.child == activation_id:
+                        return event.id
+        return None
+
     async def last(self) -> tuple[int, Body] | None:
         """The newest document, or None for a new stream."""
         document = await self._log.last(self._stream)

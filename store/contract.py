@@ -92,7 +92,10 @@ class ActivationStore(Protocol):
         """How many match, `limit` and `skip` left aside."""
 
     async def delete_older(self, before: int, batch: int = 500) -> int:
-        """Delete at most `batch` records that ended before `before` (epoch ms); how many were deleted."""
+        """Delete at most `batch` records that ended before `before` (epoch ms); how many were deleted.
+
+        A record without an end (a trigger's: 0) is as old as its start; a store may go by the start always.
+        """
 
 
 class EntityRow(Struct, frozen=True):
@@ -197,6 +200,9 @@ class Store(Protocol):
 
     def outage(self) -> float:
         """Seconds for which the store has given no certain answer; 0 while it answers, and where it is no other process."""
+
+    def cost(self) -> dict[str, int]:
+        """`requests` sent to a database server and `documents` written by them so far; empty where there is no server."""
 
     async def vacuum(self, pages: int) -> int:
         """Give at most `pages` pages of deleted data back to the disk; how many were. 0 where the store does so itself."""

@@ -25,6 +25,9 @@ from store.records import ENTITY_FACTOR, MAX_BODY
 INSTALLATION = "installation"
 """Id of the document with the installation's id, in the journal's database."""
 
+APPENDERS = 2
+"""Threads for appends: one for each stream that a node usually has. Each stream has one append under way."""
+
 READERS = 4
 """Threads for everything but appends and records."""
 
@@ -46,7 +49,7 @@ class CouchStore:
     def __init__(self, settings: CouchSettings, max_body: int = MAX_BODY, wall_ms: Callable[[], int] = _wall_ms) -> None:
         self.settings = settings
         self._health = Health()
-        self._appends = Workers("journal", 1, self._connect, self._health)
+        self._appends = Workers("journal", APPENDERS, self._connect, self._health)
         self._records = Workers("records", 1, self._connect, self._health)
         self._beats = Workers("heartbeats", 1, self._connect_quick, self._health)
         self._rest = Workers("rest", READERS, self._connect, self._health)
@@ -77,10 +80,10 @@ class CouchStore:
         store._watching = asyncio.get_running_loop().create_task(store._watch())
         return store
 
-    @property
-    def requests(self) -> int:
-        """How many requests were sent so far."""
-        return sum(workers.requests for workers in self._workers())
+    def cost(self) -> dict[str, int]:
+        """See Store."""
+        sent = [workers.sent for workers in self._workers()]
+        return {"requests": sum(requests for requests, _ in sent), "documents": sum(documents for _, documents in sent)}
 
     async def installation_id(self) -> str:
         """See Store."""

@@ -90,11 +90,12 @@ class Answer(Struct, frozen=True):
 
 
 class Client:
-    """To be used by one thread at a time. `requests` counts what was sent."""
+    """To be used by one thread at a time. `requests` counts what was sent, `documents` those that were to be written."""
 
     def __init__(self, settings: CouchSettings) -> None:
         self.settings = settings
         self.requests = 0
+        self.documents = 0
         self._couch = CouchDB(
             settings.user,
             settings.password,
@@ -184,6 +185,7 @@ class Database:
 
     def put(self, doc_id: str, body: bytes, **query: object) -> str:
         """Write a document, whose `_rev` is in the body; the new revision. Raises Conflict."""
+        self.client.documents += 1
         answer = self.client.ask("PUT", (self.name, *_path(doc_id)), query, body)
         return decode(answer.body, Written).rev
 
@@ -208,6 +210,7 @@ class Database:
 
     def bulk(self, docs: Sequence[Any]) -> list[Result]:
         """Write documents, one result for each in their order. Raises StoreRefused if one of them refuses the whole."""
+        self.client.documents += len(docs)
         answer = self.client.ask("POST", (self.name, "_bulk_docs"), None, msgspec.json.encode({"docs": docs}))
         results = decode(answer.body, list[Result])
         if len(results) != len(docs):

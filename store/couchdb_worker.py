@@ -66,9 +66,9 @@ class Workers:
             thread.start()
 
     @property
-    def requests(self) -> int:
-        """How many requests were sent."""
-        return sum(client.requests for client in self._clients)
+    def sent(self) -> tuple[int, int]:
+        """Requests sent and documents written so far."""
+        return sum(client.requests for client in self._clients), sum(client.documents for client in self._clients)
 
     async def run(self, operation: Operation[T]) -> T:
         """What `operation` returns, run in one of the threads with its client. Raises what it raises."""

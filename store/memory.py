@@ -113,7 +113,7 @@ class MemoryActivations:
         """See ActivationStore."""
         await self.faults.at("activations.write", "before")
         rows = [
-            ((r.namespace, r.activation_id), (path_filter(r), r.start, r.end, encode_record(r, self.max_body))) for r in records
+            ((r.namespace, r.activation_id), (path_filter(r), r.start, max(r.start, r.end), encode_record(r, self.max_body))) for r in records
         ]
         written = []
         for key, row in rows:
@@ -344,6 +344,10 @@ class MemoryStore:
     def outage(self) -> float:
         """See Store."""
         return 0.0
+
+    def cost(self) -> dict[str, int]:
+        """See Store."""
+        return {}
 
     async def vacuum(self, pages: int) -> int:
         """See Store."""

@@ -56,6 +56,10 @@ class SqliteStore:
         """See Store."""
         return 0.0
 
+    def cost(self) -> dict[str, int]:
+        """See Store."""
+        return {}
+
     async def vacuum(self, pages: int) -> int:
         """See Store."""
         return await self._writer.submit(lambda connection: _vacuum(connection, pages))

@@ -40,7 +40,7 @@ class SqliteActivations:
 
     async def write(self, records: Sequence[ActivationRecord]) -> list[bool]:
         """See ActivationStore."""
-        rows = [(r.activation_id, r.namespace, path_filter(r), r.start, r.end, encode_record(r, self._max_body)) for r in records]
+        rows = [(r.activation_id, r.namespace, path_filter(r), r.start, max(r.start, r.end), encode_record(r, self._max_body)) for r in records]
         return await self._writer.submit(_inserting(rows), savepoint=len(rows) > 1, single=len(rows) == 1)
 
     async def get(self, namespace: str, activation_id: str) -> ActivationRecord | None:
@@ -71,5 +71,6 @@ class SqliteActivations:
 
     async def delete_older(self, before: int, batch: int = 500) -> int:
         """See ActivationStore."""
-        sql = "DELETE FROM activations WHERE rowid IN (SELECT rowid FROM activations WHERE end < ? ORDER BY end LIMIT ?)"
-        return await self._writer.submit(lambda c: c.execute(sql, (before, batch)).rowcount)
+        old = "SELECT rowid FROM activations WHERE end < ? AND start < ? ORDER BY end LIMIT ?"
+        sql = f"DELETE FROM activations WHERE rowid IN ({old})"
+        return await self._writer.submit(lambda c: c.execute(sql, (before, before, batch)).rowcount)

@@ -364,6 +364,7 @@ class Node:
                 "documents": journal.n, "waiting": journal.waiting, "stalled": round(journal.stalled(), 3),
                 "commit_ms": round(journal.commit_ms, 1),
             }  # fmt: skip
+            status["store"] = self._opened().cost()
             status |= core.services.pool_view()
         return status
 

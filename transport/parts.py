@@ -12,6 +12,10 @@ from config.manifest import Reactive as ManifestReactive
 from config.settings import Settings
 from store.journal_queue import JournalSettings
 
+LAZY, LAZY_REMOTE = 0.02, 0.2
+"""Seconds that events which nobody waits for may wait for company. A commit on CouchDB costs a round trip with a sync, which the
+next invocation would wait behind: with ten clients 200 ms made 230 invocations a second of 130."""
+
 STEM_SLOTS = 16
 """Runs at a time that a stem cell is made for: an action that wants more gets that many there, more in one of its own."""
 
@@ -41,6 +45,7 @@ def journal_settings(settings: Settings) -> JournalSettings:
         snapshot_every=settings.snapshot_every,
         keep_ms=round(settings.keep_journal * 1000),
         lease=settings.lease,
+        lazy=LAZY if settings.store == "sqlite" else LAZY_REMOTE,
     )
 
 

@@ -125,6 +125,13 @@ class ActivationStoreSuite:
         assert await store.activations.delete_older(before) == 0
         assert numbers(await store.activations.list(ActivationQuery("guest"))) == [9, 8, 7]
 
+    async def test_a_record_without_an_end_is_as_old_as_its_start(self, store: Store) -> None:
+        """A trigger's has the end 0."""
+        fired = [msgspec.structs.replace(record(i, start=i * 100), end=0) for i in (1, 9)]
+        await store.activations.write(fired)
+        assert await store.activations.delete_older(500) == 1
+        assert await store.activations.list(ActivationQuery("guest")) == [fired[1]]
+
     async def test_a_record_that_no_store_takes_is_refused(self, store: Store) -> None:
         """Too large, or text that isn't Unicode: StoreRefused; written one by one, its neighbours are there."""
         for bad in (record(2, logs=["x" * 8_000_001]), record(2, logs=["\ud800"])):

@@ -58,9 +58,9 @@ def _database(client: Client, name: str, designs: dict[str, Design]) -> None:
 
 
 def _create(client: Client, database: Database, name: str) -> None:
-    """The journal's database has one shard: more copies could accept two writers, more shards cost a sync each."""
+    """The journal's database has one shard and one copy: more copies could accept two writers, more shards cost a sync each."""
     try:
-        client.ask("PUT", (database.name,), {"q": 1} if name == "journal" else None)
+        client.ask("PUT", (database.name,), {"q": 1, "n": 1} if name == "journal" else None)
     except Conflict:
         pass  # another process was first
     except (StoreFailed, StoreRefused) as error:

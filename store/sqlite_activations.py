@@ -40,7 +40,10 @@ class SqliteActivations:
 
     async def write(self, records: Sequence[ActivationRecord]) -> list[bool]:
         """See ActivationStore."""
-        rows = [(r.activation_id, r.namespace, path_filter(r), r.start, max(r.start, r.end), encode_record(r, self._max_body)) for r in records]
+        rows = [
+            (r.activation_id, r.namespace, path_filter(r), r.start, max(r.start, r.end), encode_record(r, self._max_body))
+            for r in records
+        ]
         return await self._writer.submit(_inserting(rows), savepoint=len(rows) > 1, single=len(rows) == 1)
 
     async def get(self, namespace: str, activation_id: str) -> ActivationRecord | None:

@@ -113,7 +113,11 @@ class MemoryActivations:
         """See ActivationStore."""
         await self.faults.at("activations.write", "before")
         rows = [
-            ((r.namespace, r.activation_id), (path_filter(r), r.start, max(r.start, r.end), encode_record(r, self.max_body))) for r in records
+            (
+                (r.namespace, r.activation_id),
+                (path_filter(r), r.start, max(r.start, r.end), encode_record(r, self.max_body)),
+            )
+            for r in records
         ]
         written = []
         for key, row in rows:

@@ -119,6 +119,8 @@ class Services(StreamServices):
     """Highest container number given out in this process."""
     pool_view: Callable[[], dict[str, object]] = dict
     """The pool's overview, set by the router: for status and metrics."""
+    lines: Callable[[str], list[str]] = lambda activation_id: []
+    """What a run has printed so far, set by the log reader."""
 
 
 class NodeActor(Actor):  # type: ignore[misc]

@@ -43,9 +43,15 @@ class LogReader(NodeActor):
         self.runs: dict[int, dict[str, Collecting]] = {}
         self.closing = 0
         self.ticking = False
+        services.lines = self.lines
 
     def __repr__(self) -> str:
         return f"<LogReader {len(self.demuxes)} containers, {self.closing} closing>"
+
+    def lines(self, activation_id: str) -> list[str]:
+        """What a run has printed so far; nothing once its logs are handed on."""
+        cids = [cid for cid, runs in self.runs.items() if activation_id in runs]
+        return self._demux(cids[0]).lines(activation_id) if cids else []
 
     def on_chunk(self, message: LogChunk) -> None:
         """Output of a container."""

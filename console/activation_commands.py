@@ -14,6 +14,9 @@ from console.exits import WrongUsage
 if TYPE_CHECKING:
     from console.api import Api
 
+SILENCE = 60.0
+"""Seconds without a sign of life after which a stream of lines counts as broken; the node gives one every 15."""
+
 STATUS = ("success", "application error", "developer error", "internal error")
 """Upstream's status codes 0 to 3 in words."""
 
@@ -138,15 +141,43 @@ def get(id: str | None, last: bool, apihost: str | None, auth: str | None, data_
     print_json(reply.body)
 
 
-@activation.command(help=help_text("Print the logs of an activation.", "activation logs --last"))
+def _follow(given: str | None, last: bool, target: tuple[str | None, str | None, Path]) -> None:
+    """Print lines as they come, until the end. Raises Unreachable, Refused."""
+    from urllib.parse import quote
+
+    from console.api import CONNECT_TIMEOUT, Api
+    from console.connection import find
+    from console.events import events
+    from console.output import note, on_terminal, safe
+
+    api = Api(find(*target))
+    path = f"/api/v1/namespaces/_/activations/{quote(_id_of(api, given, last), safe='')}/logs"
+    for name, data in events(api, path, CONNECT_TIMEOUT, SILENCE):
+        if name == "line":
+            print(safe(data) if on_terminal() else data, flush=True)
+        elif name == "end" and isinstance(data, dict):
+            note(f"ended: {data.get('status')}")
+            return
+    note("the node went away before the end")
+
+
+@activation.command(help=help_text("Print the logs of an activation.", "activation logs --last", "activation logs --follow ID"))
 @click.argument("id", required=False)
 @click.option("--last", is_flag=True, help="The newest activation.")
+@click.option("--follow", "-f", is_flag=True, help="Go on while it runs, line by line as it prints.")
 @as_json
 @where
-def logs(id: str | None, last: bool, apihost: str | None, auth: str | None, data_dir: Path, json_output: bool) -> None:
+def logs(
+    id: str | None, last: bool, follow: bool, apihost: str | None, auth: str | None, data_dir: Path, json_output: bool
+) -> None:
     """See the help."""
     from console.output import note, on_terminal, print_json, safe
 
+    if follow:
+        if json_output:
+            raise WrongUsage("--follow prints lines: leave --json out")
+        _follow(id, last, (apihost, auth, data_dir))
+        return
     found = _fetch(id, last, "/logs", (apihost, auth, data_dir))
     if json_output:
         print_json(found)

@@ -179,6 +179,10 @@ class LogDemux:
         """Whether all streams have ended for this activation: nothing more is to be waited for."""
         return activation_id in self._ids and self._is_whole(self._shares[0])
 
+    def lines(self, activation_id: str) -> list[str]:
+        """What has come so far for one that has begun; of several at the same time, what its own will probably be."""
+        return self._shares[self._ids.index(activation_id)].lines if activation_id in self._ids else []
+
     def collect(self, activation_id: str, time: str, *, marked: bool = True) -> Collected:
         """End the activation and return its lines; an unfinished line of a stream that had no sentinel is one of them.
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET
 
-from controller import access, errors, names
+from controller import access, errors, names, tail
 from controller.context import Api
+from controller.cors import Cors
 from controller.http import Reply, Request
+from controller.stream import Answer, Stream, accepts
 from messages.record import api_form, api_response, summary
 from messages.wire import ActivationRecord
 from store.contract import ActivationQuery
@@ -40,23 +42,22 @@ async def get(api: Api, request: Request) -> Reply:
     record = await api.deps.activations.get(request.namespace, activation_id)
     if record is not None:
         return Reply(200, api_form(record))
-    state = _pending(api, request.namespace, activation_id) if pending else None
+    state = tail.pending(api, request.namespace, activation_id) if pending else None
     if state is None:
         raise errors.missing()
     return Reply(200, _encode({"activationId": activation_id, **state}))
 
 
-def _pending(api: Api, namespace: str, activation_id: str) -> dict[str, object] | None:
-    found = api.deps.compositions.pending(namespace, activation_id)
-    return api.deps.invoker.pending(namespace, activation_id) if found is None else found
-
-
-async def part(api: Api, request: Request) -> Reply:
-    """GET activations/ID/logs and …/result."""
+async def part(api: Api, request: Request) -> Answer:
+    """GET activations/ID/logs and …/result. Logs as a stream of events follow what has not ended."""
     activation_id = _authorized(request, request.package)
     if request.name not in ("logs", "result"):
         raise errors.unknown_path()
     record: ActivationRecord | None = await api.deps.activations.get(request.namespace, activation_id)
+    if request.name == "logs" and accepts(request):
+        if record is None and tail.pending(api, request.namespace, activation_id) is None:
+            raise errors.missing()
+        return Stream(tail.followed(api, request.namespace, activation_id, record), cors=Cors.REST)
     if record is None:
         raise errors.missing()
     if request.name == "result":

@@ -123,6 +123,10 @@ class ClusterInvoker:
         """Invoker.ready."""
         return self._unready()
 
+    def lines(self, namespace: str, activation_id: str) -> list[str]:
+        """Invoker.lines: they are with the node until the record has them."""
+        return []
+
     def readable(self) -> str | None:
         """Invoker.readable."""
         return self._unready()

@@ -48,6 +48,9 @@ class Invoker(Protocol):
     def pending(self, namespace: str, activation_id: str) -> dict[str, object] | None:
         """The state of an unfinished activation (`state`, `since` epoch ms, `attempt`), None if it is not live here."""
 
+    def lines(self, namespace: str, activation_id: str) -> list[str]:
+        """The log lines so far of an activation that runs; none if it doesn't, or not here."""
+
     def in_flight(self, namespace: str) -> int:
         """Unfinished activations of a namespace, by its name: those being accepted now too."""
 

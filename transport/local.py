@@ -137,6 +137,7 @@ class LocalInvoker:
         unready: Callable[[], str | None],
         unreadable: Callable[[], str | None],
         unfinished: Callable[[str], Iterable[str]],
+        lines: Callable[[str, str], list[str]],
         node: str = "invoker0",
     ) -> None:
         self._answers = answers
@@ -145,6 +146,7 @@ class LocalInvoker:
         self._unready = unready
         self._unreadable = unreadable
         self._unfinished = unfinished
+        self._lines = lines
         self._node = node
         self._entering: dict[str, str] = {}
 
@@ -164,6 +166,10 @@ class LocalInvoker:
     def pending(self, namespace: str, activation_id: str) -> dict[str, object] | None:
         """Invoker.pending."""
         return self._pending(namespace, activation_id)
+
+    def lines(self, namespace: str, activation_id: str) -> list[str]:
+        """Invoker.lines."""
+        return self._lines(namespace, activation_id)
 
     def readable(self) -> str | None:
         """Invoker.readable."""

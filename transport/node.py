@@ -85,7 +85,7 @@ class Node:
         self._ready = False
         self._ended = False
         self.invoker = LocalInvoker(
-            self.answers, self._hand_in, self._pending, self.unready, self.unreadable, self._unfinished, self._stream
+            self.answers, self._hand_in, self._pending, self.unready, self.unreadable, self._unfinished, self._lines, self._stream
         )
         self.compositions = CompositionDoor()
         self._failpoint = parse_failpoint(settings.failpoint) if settings.failpoint else None
@@ -262,6 +262,11 @@ class Node:
 
     def _pending(self, namespace: str, activation_id: str) -> dict[str, object] | None:
         return self._core.pending(namespace, activation_id) if self._core is not None else None
+
+    def _lines(self, namespace: str, activation_id: str) -> list[str]:
+        if self._core is None or self._core.services is None or self._pending(namespace, activation_id) is None:
+            return []
+        return self._core.services.lines(activation_id)
 
     def unreadable(self) -> str | None:
         """Why the node may not even show what is stored, or None."""

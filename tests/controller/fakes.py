@@ -51,6 +51,7 @@ class FakeInvoker:
         self.store = store
         self.code: Code = code or (lambda arguments, message: arguments)
         self.hold = False
+        self.printed: dict[str, list[str]] = {}
         self.state = "running"
         self.reason: str | None = None
         self.unreadable: str | None = None
@@ -82,7 +83,7 @@ class FakeInvoker:
             invocation.id, at, int(error), at, at + 1, result=raw, size=len(raw), version=invocation.message.action.version or "",
             kind="nodejs:20", limits=Limits(), timeout=False, wait_time=1,
         )  # fmt: skip
-        record = record_of(invocation.message, storable(finished), [])
+        record = record_of(invocation.message, storable(finished), self.printed.get(invocation.id, []))
         await self.store.activations.write([record])
         invocation.done.set_result(record)
 
@@ -91,6 +92,9 @@ class FakeInvoker:
             if (invocation.message.user.namespace.name, invocation.id) == (namespace, activation_id) and not invocation.done.done():
                 return {"state": self.state, "since": 1, "attempt": 1}
         return None
+
+    def lines(self, namespace: str, activation_id: str) -> list[str]:
+        return self.printed.get(activation_id, []) if self.pending(namespace, activation_id) else []
 
     def in_flight(self, namespace: str) -> int:
         return sum(one.message.user.namespace.name == namespace and not one.done.done() for one in self.invocations)

@@ -23,6 +23,9 @@ from containers.contract import (
 from containers.note import Note
 from messages.commands import Called, Created, Died, Idle, LogChunk, NotCreated, Paused, Removed, Resumed, Start
 
+ALLOWED_EVERY = 0.05
+"""Seconds between looks whether user code may begin again."""
+
 FREEZE_LIMIT = 10.0
 """Seconds for the driver to freeze or thaw a container; upstream's `pause` and `unpause`."""
 
@@ -57,6 +60,7 @@ class ContainerHost:
         result_limit: int,
         create_timeout: float,
         failpoint: Callable[[str, str], None] | None = None,
+        allowed: Callable[[], bool] = lambda: True,
     ) -> None:
         self._driver = driver
         self._note = note
@@ -68,6 +72,9 @@ class ContainerHost:
         self._result_limit = result_limit
         self._create_timeout = create_timeout
         self._hit = failpoint or (lambda step, position: None)
+        self._allowed = allowed
+        """Whether user code may begin now: asked at the last moment, since a process can be stopped between any two others."""
+        self._closing = False
         self._hosted: dict[int, Hosted] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -143,6 +150,11 @@ class ContainerHost:
         self._spawn(self._call(container, path, run_id, body, timeout, reply))
 
     async def _call(self, container: Container, path: str, run_id: str, body: bytes, timeout: float, reply: Reply) -> None:
+        while not self._allowed():
+            if self._closing:
+                reply(Called(path, run_id, Failure.BROKEN, 0, time.time_ns() // 1_000_000))
+                return
+            await asyncio.sleep(ALLOWED_EVERY)
         start, begun = time.time_ns() // 1_000_000, time.monotonic()
         result: Result = Failure.BROKEN
         self._hit(path[1:], "before")
@@ -215,13 +227,18 @@ class ContainerHost:
 
     async def close(self) -> None:
         """Remove every container, then close the driver: nothing is left."""
+        await self.clear()
+        await self._driver.close()
+
+    async def clear(self) -> None:
+        """Remove every container; the driver goes on for others."""
+        self._closing = True
         for cid, hosted in list(self._hosted.items()):
             if hosted.container is not None and not hosted.unwanted:
                 hosted.unwanted = True
                 self._spawn(self._remove(cid, hosted))
         while self._tasks:
             await asyncio.wait(self._tasks)
-        await self._driver.close()
 
 
 async def _later(reply: Reply) -> None:

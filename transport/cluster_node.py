@@ -7,12 +7,14 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import structlog
+from msgspec import DecodeError
 
 from actors.ports import Clock, Instrument
 from config.settings import Settings
-from messages.cluster import InvokerId
+from messages.cluster import Heartbeat, InvokerId, decode_heartbeat
 from messages.commands import Invoke
 from store.contract import Store
+from store.ports import patiently
 from transport.acks import Acks
 from transport.blocked import Blocked
 from transport.core import Core
@@ -45,6 +47,7 @@ class Cluster:
         self.settings = settings
         self.clock = clock
         self.spawn = spawn
+        self.call_soon = asyncio.get_running_loop().call_soon
         self.instrument = instrument
         self.access = access_of(settings)
         self.steady = SteadyClock(clock, settings.duplicates_for)
@@ -70,7 +73,8 @@ class Cluster:
 class ClusterStream:
     """One owned stream: `answers` and `acks` for its core, then `begin` once the core has read its journal.
 
-    `fit()`: why the process may take nothing, or None; `memory` MB.
+    `fit()`: why the process may take nothing, or None; `memory` MB. Without `pings` no
+    controller sends it anything new.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class ClusterStream:
         *,
         fit: Callable[[], str | None],
         memory: int,
+        pings: bool = True,
     ) -> None:
         settings = cluster.settings
         self.number = number
@@ -108,7 +113,8 @@ class ClusterStream:
             instrument=cluster.instrument,
             events=settings.user_events,
         )
-        self._pings = Pings(cluster.ping_producer, cluster.access.topic("health"), instance, self.usable)
+        usable = self.usable if pings else lambda: False
+        self._pings = Pings(cluster.ping_producer, cluster.access.topic("health"), instance, usable)
 
     def __repr__(self) -> str:
         return f"<ClusterStream {self.topic} {self.acks!r} {self._beating!r}>"
@@ -244,6 +250,14 @@ class ClusterStream:
             task.cancel()
         if self._consumer is not None:
             await self._consumer.close()
+
+    async def before(self, store: Store) -> Heartbeat | None:
+        """The last sign of life of the stream's owner before; None if there never was one. Rides out an outage."""
+        found = await patiently(lambda: store.heartbeats.get(f"node:invoker{self.number}"))
+        try:
+            return None if found is None else decode_heartbeat(found.body)
+        except DecodeError:
+            return None
 
     async def stopped(self) -> None:
         """Say that this owner and its containers are gone."""

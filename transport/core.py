@@ -19,7 +19,7 @@ from actors.pool import PoolSettings
 from actors.ports import AckPort, ActionPort, AnswerPort, Clock, ContainerPort, Instrument, RecordPort
 from actors.result_writer import ResultWriter
 from actors.system import CallSoon, NodeSystem, OnFailure, RestartLimit
-from messages.commands import Acknowledged, Adopt, Drain, Idle, Invoke, LogChunk, NotAccepted, Redo, Resume
+from messages.commands import Acknowledged, Adopt, Drain, Ended, Idle, Invoke, LogChunk, NotAccepted, Redo, Resume
 from messages.events import Accepted
 from messages.record import IDEMPOTENCY, storable
 from store.contract import DocumentLog
@@ -120,17 +120,24 @@ class Core:
         assert self.services is not None
         self.system.tell(self.services.directory.router, Adopt(idle))
 
-    def resume(self, noted: Container[str]) -> int:
-        """Queue again what an earlier process left; how many that were. `noted`: ids that the note names as mid-run."""
+    def resume(self, noted: Container[str], held: Callable[[Resume], bool] = lambda command: False) -> int:
+        """Queue again what an earlier process left; how many that were. `noted`: ids that the note names as mid-run.
+
+        `held`: its code may still run elsewhere; whoever says so hands it to `take_up` when it can't any more.
+        """
         assert self.services is not None
         now = self._clock.wall_ms()
-        left = recovery.resume(
-            list(self.journal.live.values()), noted, alone_from=self._rules.alone_from, now_ms=now
-        )
-        directory = self.services.directory
+        left = recovery.resume(list(self.journal.live.values()), noted, alone_from=self._rules.alone_from, now_ms=now)
         for command in left:
-            self.system.tell(directory.router if isinstance(command, Resume) else directory.writer, command)
+            if not isinstance(command, Resume) or not held(command):
+                self.take_up(command)
         return sum(not isinstance(command, Redo) for command in left)
+
+    def take_up(self, command: Redo | Resume | Ended) -> None:
+        """Go on with what an earlier process left."""
+        assert self.services is not None
+        directory = self.services.directory
+        self.system.tell(directory.router if isinstance(command, Resume) else directory.writer, command)
 
     def hand_in(self, command: Invoke) -> None:
         """New work."""

@@ -32,14 +32,15 @@ from store.open import open_store
 from store.ports import Actions, Records
 from transport.children import Children
 from transport.clock import LoopClock
-from transport.cluster_node import Cluster, ClusterStream
 from transport.compositions import CompositionCore, CompositionDoor
 from transport.core import Core
 from transport.drivers import open_driver
 from transport.history import History
 from transport.local import LocalAnswers, LocalInvoker
+from transport.membership import Membership
 from transport.metrics import Metrics
 from transport.parts import journal_settings, pool_settings, stream_rules
+from transport.taken import Home
 
 STARTING = "The node is starting: it reads its journal."
 ENDING = "The node is ending."
@@ -90,11 +91,12 @@ class Node:
         self.compositions = CompositionDoor()
         self._failpoint = parse_failpoint(settings.failpoint) if settings.failpoint else None
         self._writer = secrets.token_hex(8)
-        self._cluster = Cluster(settings, self._clock, self.spawn, self._observe) if settings.kafka else None
-        self.stream: ClusterStream | None = None
+        self.member: Membership | None = None
         """This node's place in a cluster."""
-        if self._cluster is not None:
-            self.stream = ClusterStream(self._cluster, settings.id, self.answers, fit=self._fit, memory=settings.memory)
+        if settings.kafka:
+            self.member = Membership(
+                settings, self._clock, self.spawn, self._observe, self.answers, fit=self._fit, writer=self._writer
+            )
 
     # Starting -----------------------------------------------------------------------------------------------------
 
@@ -117,11 +119,11 @@ class Node:
         assert driver is not None
         core = self._core = self._make_core(store)
         composing = self._make_compositions(store)
+        if self.member is not None:
+            clean = await self.member.before(store, died_here=not clean)
         folded = await core.open(clean=clean, address=url)
-        if self.stream is not None and self._cluster is not None:
-            await self._cluster.open(store)
-            address = self.settings.advertise or url
-            await self.stream.first_beat(store, core, self._writer, address, lambda: self._end(FENCED))
+        if self.member is not None:
+            await self.member.opened(store, core, url, lambda: self._end(FENCED))
         await composing.open(clean=clean, address=url)
         keep = self._keepable(core, noted)
         left = await driver.leftovers(lambda container: container not in keep)
@@ -132,13 +134,21 @@ class Node:
         actions = Actions(store.entities, store.subjects, self.spawn)
         core.begin(self._host, Records(store.activations, self.spawn, self._clock.call_later), actions, run_ahead_from=ahead)
         core.adopt(kept)
-        resumed = core.resume({each.activation_id for each in noted})
+        ids = {each.activation_id for each in noted}
+        resumed = core.resume(ids) if self.member is None else self.member.resume(store, core, ids)
         resumed += self._begin_compositions(store, composing, components)
-        if self.stream is not None:
-            self.stream.begin(store, folded.next_offsets)
+        if self.member is not None:
+            self.member.begin(self._home(self.member, store, driver, api_host), folded)
         self._resumed = tuple(core.journal.live)
         self._ready = True
         return resumed
+
+    def _home(self, member: Membership, store: Store, driver: Driver, api_host: str) -> Home:
+        """What other nodes' streams are given here."""
+        return Home(
+            self.settings, self.limits, self.manifest, store, driver, member.cluster, self._data_dir.path, api_host,
+            self._writer, self._actor_failed, self._fit,
+        )  # fmt: skip
 
     def _begin_compositions(self, store: Store, core: CompositionCore, components: ComponentPort) -> int:
         self.compositions.core = core
@@ -190,7 +200,7 @@ class Node:
             clock=self._clock,
             call_soon=self._loop.call_soon,
             spawn=self.spawn,
-            answers=self.stream.answers if self.stream is not None else self.answers,
+            answers=self.answers if self.member is None else self.member.stream.answers,
             rules=stream_rules(self.settings, self.limits.payload),
             pool=pool_settings(self.settings, self.manifest),
             journal_settings=journal_settings(self.settings),
@@ -201,11 +211,11 @@ class Node:
             failpoint=self._failpoint,
             unfit=self._unfit,
             unlock=self.param_keys.unlock,
-            **(self.stream.core_parts() if self.stream is not None else {}),
+            **({} if self.member is None else self.member.stream.core_parts()),
         )
 
     def _unfit(self) -> str | None:
-        return self.low_disk or (self.stream.unfit() if self.stream is not None else None)
+        return self.low_disk or (None if self.member is None else self.member.stream.unfit())
 
     def _fit(self) -> str | None:
         """Why the node may take no work of a controller's, the lease aside."""
@@ -215,7 +225,7 @@ class Node:
 
     def open_door(self, app: Any, *, loopback: bool) -> Any:
         """The application, with `/invoke` in front of it in a cluster."""
-        return app if self.stream is None else self.stream.open_door(app, loopback=loopback, unready=self.unready)
+        return app if self.member is None else self.member.open_door(app, loopback=loopback, unready=self.unready)
 
     def _make_compositions(self, store: Store) -> CompositionCore:
         """In a cluster `controllerN` is a controller's stream; what is composed at a node's own door has another."""
@@ -252,6 +262,7 @@ class Node:
             result_limit=self.limits.payload,
             create_timeout=self.settings.create_timeout,
             failpoint=self._failpoint,
+            allowed=(lambda: True) if self.member is None else self.member.stream.held,
         )
 
     # Running ------------------------------------------------------------------------------------------------------
@@ -332,7 +343,8 @@ class Node:
 
     def live(self) -> int:
         """Activations accepted and not over, compositions among them."""
-        return (len(self._core.journal.live) if self._core is not None else 0) + self.compositions.live()
+        own = len(self._core.journal.live) if self._core is not None else 0
+        return own + self.compositions.live() + (self.member.live() if self.member is not None else 0)
 
     def running(self) -> int:
         """Activations in a container."""
@@ -362,6 +374,7 @@ class Node:
             journal = core.journal
             status["live"] = self.live()
             status["compositions"] = self.compositions.live()
+            status["taken"] = self.member.taken() if self.member is not None else []
             status["parts"] = self._parts()
             status["seconds"] = self._history.seconds()
             status["resumed"] = {"total": len(self._resumed), "left": sum(id in journal.live for id in self._resumed)}
@@ -402,8 +415,8 @@ class Node:
             return 0
         self._core.drain()
         self.compositions.drain()
-        if self.stream is not None:
-            self.stream.drain()
+        if self.member is not None:
+            self.member.drain()
         until = self._clock.monotonic() + timeout
         while self.live() and self._clock.monotonic() < until and not self.failed.done():  # noqa: ASYNC110 - has no event
             await asyncio.sleep(FREE_FOR)
@@ -412,8 +425,8 @@ class Node:
     async def close(self) -> None:
         """End all containers, flush the journal, close the store. Nothing is left behind."""
         self._ready, self._ended = False, True
-        if self.stream is not None:
-            await self.stream.leave()
+        if self.member is not None:
+            await self.member.leave()
         if self._core is not None:
             self._core.system.shutdown()
         self.compositions.stop()
@@ -427,10 +440,10 @@ class Node:
                 async with asyncio.timeout(FLUSH):
                     await self._core.journal.close()
                     await self.compositions.close()
-        if self._cluster is not None:
-            await self._cluster.close()
-        if self.stream is not None and not self.failed.done():
-            await self.stream.stopped()
+        if self.member is not None and self._core is not None:
+            failed = self.failed.done()
+            fenced = failed and self.failed.result() == FENCED
+            await self.member.close(self._opened(), self._core.journal.epoch, fenced=fenced, failed=failed)
         for task in list(self._tasks):
             task.cancel()
         if self._store is not None:

@@ -37,14 +37,12 @@ class Alone:
         self._stack = stack
         stack.callback(self.wire.close)
 
-    def start(self, *flags: str, wait: bool = True, **more: str) -> Node:
+    def start(self, *flags: str, number: int = 0, **more: str) -> Node:
         environment = {"REWHISK_RUN_AHEAD_AFTER": "0s", **{f"REWHISK_{key.upper()}": value for key, value in more.items()}}
-        given = ["--kafka", self.address, "--topic-prefix", self.prefix, "--id", "0", "--memory", "1024m", "--driver", "process",
-                 "--auth", "guest", "--runtimes", bare_runtimes(self.directory)]  # fmt: skip
+        given = ["--kafka", self.address, "--topic-prefix", self.prefix, "--id", str(number), "--memory", "1024m",
+                 "--driver", "process", "--auth", "guest", "--runtimes", bare_runtimes(self.directory)]  # fmt: skip
         node = self._stack.enter_context(Node(self.directory / "data", *given, *flags, environment=environment))
-        if wait:
-            node.wait_ready()
-        return node
+        return node.wait_ready()
 
     def record(self, node: Node, activation_id: str) -> dict:
         """Once it is there: it is written after the acknowledgement."""
@@ -156,7 +154,7 @@ def test_killed_the_next_process_tells_what_is_missing(alone: Alone, point: str)
         assert alone.record(node, id)["response"]["success"] is True
         if "result" in kinds(wire.acks(id)):
             assert wire.acks(id)[0]["response"]["response"]["result"] == {"n": 1}
-    assert node.status()["live"] == 0
+    node.wait_quiet()
 
 
 def test_drained_it_says_so_and_leaves_the_rest(alone: Alone) -> None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
+from pathlib import Path
 from typing import Any
 
 from actors.ports import Clock, Instrument
+from actors.system import OnFailure
+from config.limits import SystemLimits
+from config.manifest import Manifest
 from config.settings import Settings
+from containers.contract import Driver
 from messages.cluster import Heartbeat
 from store.contract import Store
 from store.journal import Folded
@@ -28,14 +33,23 @@ class Membership:
         spawn: Spawn,
         instrument: Instrument,
         local: LocalAnswers,
+        limits: SystemLimits,
+        manifest: Manifest,
+        directory: Path,
         *,
         fit: Callable[[], str | None],
         writer: str,
+        on_failure: OnFailure,
     ) -> None:
         self.cluster = Cluster(settings, clock, spawn, instrument)
         self.stream = ClusterStream(self.cluster, settings.id, local, fit=fit, memory=settings.memory)
         self.writer = writer
         self._settings = settings
+        self._limits = limits
+        self._manifest = manifest
+        self._directory = directory
+        self._fit = fit
+        self._on_failure = on_failure
         self._clock = clock
         self._before: Heartbeat | None = None
         self._remote = False
@@ -79,10 +93,23 @@ class Membership:
         self.cluster.spawn(held.run(store.entities, settings.max_action_timeout, core.take_up))
         return resumed
 
-    def begin(self, home: Home, folded: Folded) -> None:
+    def begin(self, store: Store, driver: Driver, api_host: str, folded: Folded) -> None:
         """Read the topic, ping, watch the others."""
-        self.stream.begin(home.store, folded.next_offsets)
-        self._takeovers = Takeovers(home, home.settings.stream)
+        self.stream.begin(store, folded.next_offsets)
+        home = Home(
+            self._settings,
+            self._limits,
+            self._manifest,
+            store,
+            driver,
+            self.cluster,
+            self._directory,
+            api_host,
+            self.writer,
+            self._on_failure,
+            self._fit,
+        )
+        self._takeovers = Takeovers(home, self._settings.stream)
         self.cluster.spawn(self._takeovers.run())
 
     # Ending -------------------------------------------------------------------------------------------------------

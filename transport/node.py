@@ -40,7 +40,6 @@ from transport.local import LocalAnswers, LocalInvoker
 from transport.membership import Membership
 from transport.metrics import Metrics
 from transport.parts import journal_settings, pool_settings, stream_rules
-from transport.taken import Home
 
 STARTING = "The node is starting: it reads its journal."
 ENDING = "The node is ending."
@@ -95,8 +94,9 @@ class Node:
         """This node's place in a cluster."""
         if settings.kafka:
             self.member = Membership(
-                settings, self._clock, self.spawn, self._observe, self.answers, fit=self._fit, writer=self._writer
-            )
+                settings, self._clock, self.spawn, self._observe, self.answers, limits, manifest, data_dir.path,
+                fit=self._fit, writer=self._writer, on_failure=self._actor_failed,
+            )  # fmt: skip
 
     # Starting -----------------------------------------------------------------------------------------------------
 
@@ -138,17 +138,10 @@ class Node:
         resumed = core.resume(ids) if self.member is None else self.member.resume(store, core, ids)
         resumed += self._begin_compositions(store, composing, components)
         if self.member is not None:
-            self.member.begin(self._home(self.member, store, driver, api_host), folded)
+            self.member.begin(store, driver, api_host, folded)
         self._resumed = tuple(core.journal.live)
         self._ready = True
         return resumed
-
-    def _home(self, member: Membership, store: Store, driver: Driver, api_host: str) -> Home:
-        """What other nodes' streams are given here."""
-        return Home(
-            self.settings, self.limits, self.manifest, store, driver, member.cluster, self._data_dir.path, api_host,
-            self._writer, self._actor_failed, self._fit,
-        )  # fmt: skip
 
     def _begin_compositions(self, store: Store, core: CompositionCore, components: ComponentPort) -> int:
         self.compositions.core = core

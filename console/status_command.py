@@ -83,14 +83,43 @@ def show_once(api: Api, json_output: bool) -> None:
 
 
 @click.command(help=help_text(
-    "Let a node refuse new work, finish or journal what runs, and stop. NODE is a URL or the number of a node of the data "
-    "directory.",
-    "drain", "drain http://127.0.0.1:3233",
+    "Let a node or a controller refuse new work, finish or journal what runs, and stop; what is left is shown until it is gone. "
+    "NODE is a URL or the number of a node of the data directory.",
+    "drain", "drain http://127.0.0.1:3233", "drain 1 --no-wait",
 ))  # fmt: skip
 @click.argument("node", required=False)
+@click.option("--wait/--no-wait", default=True, help="Show the progress until it has stopped.")
 @where
-def drain(node: str | None, apihost: str | None, auth: str | None, data_dir: Path) -> None:
+def drain(node: str | None, apihost: str | None, auth: str | None, data_dir: Path, *, wait: bool) -> None:
     """See the help."""
     api = operator(node, apihost, auth, data_dir)
     api.ask("POST", "/admin/drain")
-    print(f"ok: {api.target.url} drains")
+    print(f"ok: {api.target.url} drains", flush=True)
+    if wait:
+        follow(api)
+
+
+DRAIN_LOOK = 0.3
+"""Seconds between two looks at what is left."""
+
+
+def follow(api: Api) -> None:
+    """Say what is left whenever that changes, until the node doesn't answer any more or doesn't tell."""
+    import time
+
+    from console.exits import Refused, Unreachable
+    from console.status_view import left
+
+    said = ""
+    while True:
+        try:
+            now = left(api.ask("GET", "/admin/status").document)
+        except Refused:
+            return
+        except Unreachable:
+            print("ok: it has stopped", flush=True)
+            return
+        if now != said:
+            print(f"    {now}", flush=True)
+            said = now
+        time.sleep(DRAIN_LOOK)

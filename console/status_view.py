@@ -96,3 +96,15 @@ def _work(status: Mapping[str, Any]) -> str:
     if isinstance(alone, list) and alone:
         parts.append(f"alone {len(alone)}")
     return "  ".join(parts)
+
+
+def left(status: Mapping[str, Any]) -> str:
+    """What a draining node or controller still has to do, in one line."""
+    queued = status.get("queued")
+    rows = [item for item in queued if isinstance(item, Mapping)] if isinstance(queued, list) else None
+    waiting = queued if rows is None else sum(int(item.get("waiting", 0)) for item in rows)
+    parts = [
+        ("running", status.get("running")), ("queued", waiting), ("unfinished", status.get("live")),
+        ("callers waiting", status.get("waiting")), ("in flight at nodes", status.get("in_flight")),
+    ]  # fmt: skip
+    return ", ".join(f"{count} {what}" for what, count in parts if isinstance(count, int)) or "nothing is told"

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from console.status_view import bar, container_rows, head_lines, queue_rows, uptime
+from console.exits import Unreachable
+from console.status_command import follow
+from console.status_view import bar, container_rows, head_lines, left, queue_rows, uptime
 
 STATUS = {
     "node": "invoker0",
@@ -80,10 +82,37 @@ def test_who_asks(cli, node, tmp_path, monkeypatch):
     assert node.last["auth"] != admin
 
 
+def test_drain_shows_what_is_left(cli, node, monkeypatch):
+    """Each change once, until it is gone."""
+    monkeypatch.setattr("console.status_command.DRAIN_LOOK", 0.0)
+    busy = {"running": 2, "live": 3, "queued": 1}
+    states = iter([busy, busy, {"running": 0, "live": 0, "queued": []}])
+
+    class Ending:
+        target = type("Target", (), {"url": node.url})
+
+        def ask(self, method, path):
+            found = next(states, None)
+            if found is None:
+                raise Unreachable("nobody listens there", "")
+            return type("Reply", (), {"document": found})
+
+    node.on("POST", "/admin/drain", 202, {"draining": True})
+    monkeypatch.setattr("console.status_command.follow", lambda api, follow=follow: follow(Ending()))
+    lines = cli("drain", node.url).out.splitlines()
+    assert lines[1:] == ["    2 running, 1 queued, 3 unfinished", "    0 running, 0 queued, 0 unfinished", "ok: it has stopped"]
+
+
+def test_what_is_left_of_a_controller():
+    assert left({"waiting": 2, "in_flight": 5}) == "2 callers waiting, 5 in flight at nodes"
+    assert left({}) == "nothing is told"
+
+
 def test_drain(cli, node):
     """Draining is asked for; a refusal is told."""
     node.on("POST", "/admin/drain", 202, {"draining": True})
-    assert cli("drain", node.url) == (0, f"ok: {node.url} drains\n", "")
+    assert cli("drain", node.url, "--no-wait") == (0, f"ok: {node.url} drains\n", "")
+    assert cli("drain", node.url) == (0, f"ok: {node.url} drains\n", "")  # this one doesn't tell what is left
     node.on("POST", "/admin/drain", 403, {"error": "This needs the node's admin key.", "code": "x"})
     found = cli("drain")
     assert found.code == 4

@@ -9,6 +9,10 @@ from itertools import combinations, product
 from messages.events import KINDS
 from store.failpoint import POSITIONS
 
+COMPOSED = frozenset({"child_assigned"})
+"""Events that only compositions have: test_compositions.py kills at these."""
+
+EVENTS = [event for event in KINDS if event not in COMPOSED]
 OUTCOMES = ("success", "application error", "timeout")
 KINDS_RUN = ("python:3", "nodejs:20")
 
@@ -38,7 +42,7 @@ class Case:
 
 def full() -> list[Case]:
     """Every event (read from the events' table) x every position x every other factor."""
-    return [Case(*values) for values in product(KINDS, POSITIONS, (True, False), (True, False), OUTCOMES, KINDS_RUN)]
+    return [Case(*values) for values in product(EVENTS, POSITIONS, (True, False), (True, False), OUTCOMES, KINDS_RUN)]
 
 
 def pairs(cases: Iterable[Case]) -> set[tuple[int, object, int, object]]:
@@ -51,7 +55,7 @@ def covering() -> list[Case]:
     chosen: list[Case] = []
     covered: set[tuple[int, object, int, object]] = set()
     everything = full()
-    for event, position in product(KINDS, POSITIONS):
+    for event, position in product(EVENTS, POSITIONS):
         possible = [case for case in everything if (case.event, case.position) == (event, position)]
         best = max(possible, key=lambda case: len(pairs([case]) - covered))
         chosen.append(best)

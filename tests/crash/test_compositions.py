@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from messages.events import ChildAssigned
+from tests.crash.cases import COMPOSED
 from tests.crash.node import NoAnswer, Node
 from tests.crash.runner import bare_runtimes
 from tests.crash.story import Stored, leaked
@@ -63,6 +64,12 @@ CASES = [
     Case("trigger", "accepted:after:3"), Case("trigger", "finished:before:1"), Case("trigger", "recorded:after:2"),
 ]  # fmt: skip
 """Events count over both journals: a sequence's own `accepted` is the first, its own `finished` the sixth."""
+
+
+def test_cases_cover() -> None:
+    """Every position of the events that only compositions have, for every form."""
+    wanted = {(form, event, position) for form in FORMS for event in COMPOSED for position in POSITIONS}
+    assert wanted <= {(case.form, *case.failpoint.split(":")[:2]) for case in CASES}
 
 
 def prepare(node: Node) -> None:

@@ -27,7 +27,7 @@ async def list_all(api: Api, request: Request) -> Reply:
     since, upto = request.query.instant("since"), request.query.instant("upto")
     if page.count and docs:
         raise errors.failed(400, errors.DOCS_WITH_COUNT)
-    query = ActivationQuery(request.namespace, name, since, upto, page.limit, page.skip)
+    query = ActivationQuery(request.namespace, name, since, upto, page.limit, page.skip, full=docs)
     if page.count:
         count = max(0, await api.deps.activations.count(query) - page.skip)
         return Reply(200, b'{"activations":%d}' % count)

@@ -59,7 +59,10 @@ class DocumentLog(Protocol):
 
 
 class ActivationQuery(Struct, frozen=True):
-    """What to list. `since` and `upto` (epoch ms, both included) bound `start`; `name` is `action` or `package/action`."""
+    """What to list. `since` and `upto` (epoch ms, both included) bound `start`; `name` is `action` or `package/action`.
+
+    `full` False: of the records only what a list shows is wanted; subject, logs and result may be missing.
+    """
 
     namespace: str
     name: str | None = None
@@ -67,6 +70,7 @@ class ActivationQuery(Struct, frozen=True):
     upto: int | None = None
     limit: int = 30
     skip: int = 0
+    full: bool = True
 
 
 class ActivationStore(Protocol):

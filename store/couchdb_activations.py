@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, Struct, UnsetType
 
-from messages.wire import ActivationRecord
+from messages.wire import ActivationRecord, KeyValue, Response
 from store.contract import ActivationQuery
 from store.couchdb_client import Client, Database, Row, decode
 from store.couchdb_documents import read_fields
@@ -40,6 +40,31 @@ def document(record: ActivationRecord, max_body: int, now: int) -> dict[str, Any
 def record_of(found: bytes | Raw) -> ActivationRecord:
     """The record in a document."""
     return decode_record(msgspec.json.encode(read_fields(found)[1]))
+
+
+class _Summary(Struct, frozen=True, rename="camel"):
+    """The value of a row of the view. A record without an end has no status code there."""
+
+    namespace: str
+    name: str
+    version: str
+    activation_id: str
+    start: int
+    annotations: list[KeyValue] = []
+    publish: bool | UnsetType = UNSET
+    cause: str | UnsetType | None = UNSET
+    end: int = 0
+    duration: int | UnsetType = UNSET
+    status_code: int = 0
+
+
+def _listed(row: Row) -> ActivationRecord:
+    """What a list shows of a record."""
+    found = decode(row.value, _Summary)
+    return ActivationRecord(
+        found.namespace, found.name, "", found.activation_id, found.start, found.end, Response(found.status_code), found.version,
+        found.annotations, publish=found.publish, duration=found.duration, cause=found.cause or UNSET,
+    )  # fmt: skip
 
 
 class CouchActivations:
@@ -74,8 +99,8 @@ class CouchActivations:
     async def list(self, query: ActivationQuery) -> list[ActivationRecord]:
         """See ActivationStore."""
         limit = {"limit": query.limit} if query.limit else {}
-        rows = await self._rows(query, reduce=False, include_docs=True, skip=query.skip, **limit)
-        return [record_of(row.doc) for row in rows]
+        rows = await self._rows(query, reduce=False, include_docs=query.full, skip=query.skip, **limit)
+        return [record_of(row.doc) if query.full else _listed(row) for row in rows]
 
     async def count(self, query: ActivationQuery) -> int:
         """See ActivationStore."""

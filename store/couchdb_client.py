@@ -43,6 +43,10 @@ class DatabaseMissing(StoreUnavailable):
     """The database is not there: not made yet, or taken away and perhaps brought back."""
 
 
+class Untrusted(StoreUnavailable):
+    """The server's certificate is not accepted."""
+
+
 class CouchSettings(Struct, frozen=True):
     """Where a CouchDB is and who comes. `url` is without credentials; `ca` a file of certificates to trust, or None.
 
@@ -130,10 +134,14 @@ class Client:
         reading = method == "GET" or path[-1] == "_all_docs"
         try:
             response = self._send(method, url, params, body, again=reading)
+        except requests.exceptions.SSLError as error:
+            raise Untrusted(f"{self.settings.url}: TLS: {_inner(error)}") from None
         except requests.RequestException as error:
             raise StoreUnavailable(f"{self.settings.url}: {_reason(error)}") from None
         except OSError as error:
             raise StoreFailed(f"{self.settings.ca}: {error}: store-ca names the certificates to trust") from None
+        if response.status_code == 202:
+            raise StoreUnavailable(f"{self.settings.url}/{'/'.join(path)}: taken, but not by as many copies as there should be")
         if response.status_code < 300:
             return Answer(response.status_code, response.content)
         raise self._error(response, "/".join(path))
@@ -289,8 +297,6 @@ def _reason(error: requests.RequestException) -> str:
     """What went wrong, short and without anything of the request."""
     if isinstance(error, requests.Timeout):
         return "no answer in time"
-    if isinstance(error, requests.exceptions.SSLError):
-        return f"TLS: {_inner(error)}"
     return _inner(error)
 
 

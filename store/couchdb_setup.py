@@ -6,7 +6,7 @@ import time
 
 import msgspec
 
-from store.couchdb_client import Client, Database, DatabaseMissing
+from store.couchdb_client import Client, Database, DatabaseMissing, Untrusted
 from store.couchdb_views import DATABASES, Design
 from store.errors import Conflict, StoreError, StoreFailed, StoreRefused, StoreUnavailable, StoreUnusable
 
@@ -26,6 +26,8 @@ def prepare(client: Client, patience: float = PATIENCE) -> None:
             for name, designs in DATABASES.items():
                 _database(client, name, designs)
             return
+        except Untrusted as error:
+            raise StoreUnusable(f"{error}: store-ca names whom to trust") from None
         except StoreUnavailable as error:
             if time.monotonic() > until:
                 raise StoreUnusable(f"{error}: is a CouchDB running at {place}? --store names it") from None

@@ -6,6 +6,7 @@ What waits is bounded: when the database is slow or away, callers are told so at
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -16,10 +17,14 @@ from store.couchdb_client import Client
 from store.errors import StoreUnavailable
 
 T = TypeVar("T")
+log = logging.getLogger("rewhisk.store")
 Operation = Callable[[Client], T]
 
 MAX_WAITING = 1000
 """Requests that may wait for a thread."""
+
+LOG_AFTER = 1.0
+"""Seconds without a certain answer that are worth a line in the log."""
 
 CLOSE = 2.0
 """Seconds that a request under way may keep the store from closing; the thread then ends with the process."""
@@ -31,14 +36,20 @@ class Health:
     def __init__(self) -> None:
         self.answered_at = time.monotonic()
         self._failing_since: float | None = None
+        self._logged = False
 
     def told(self, failure: BaseException | None) -> None:
-        """A request came back."""
+        """A request came back. An outage is logged once, and its end."""
         now = time.monotonic()
         if isinstance(failure, StoreUnavailable):
             self._failing_since = self._failing_since or now
-        else:
-            self.answered_at, self._failing_since = now, None
+            if not self._logged and now - self._failing_since >= LOG_AFTER:
+                self._logged = True
+                log.warning("the database gives no answer: %s", failure)
+            return
+        if self._logged:
+            log.warning("the database answers again after %.0f s", self.outage())
+        self.answered_at, self._failing_since, self._logged = now, None, False
 
     def outage(self) -> float:
         """Seconds; 0 while it answers."""

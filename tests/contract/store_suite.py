@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from msgspec import UNSET, Raw
 
+from messages.record import summary
 from messages.wire import ActivationRecord, KeyValue, Response
 from store.contract import ActivationQuery, EntityRow, Store, StoredDoc
 from store.errors import Conflict, NotFound, StoreRefused
@@ -86,6 +87,14 @@ class ActivationStoreSuite:
         assert numbers(await listed(ActivationQuery("guest", limit=0, skip=8))) == [1, 0]
         assert numbers(await listed(ActivationQuery("guest", skip=50))) == []
         assert await store.activations.count(ActivationQuery("guest", limit=3, skip=2)) == 10
+
+    async def test_a_list_of_summaries_needs_no_records(self, store: Store) -> None:
+        """What the API shows of each is there, of one without an end too."""
+        fired = msgspec.structs.replace(record(2, path="guest/t"), end=0)
+        failed = msgspec.structs.replace(record(1, path="guest/a"), response=Response(2), cause="c" * 32, duration=5, publish=False)
+        await store.activations.write([failed, fired])
+        short = await store.activations.list(ActivationQuery("guest", full=False))
+        assert [summary(each) for each in short] == [summary(fired), summary(failed)]
 
     async def test_since_and_upto_are_both_included(self, store: Store) -> None:
         """Epoch ms against `start`; 0 is a bound like any other."""

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.nodejs
 UNCERTAIN = {
     "429": faults.status(429, "too_many_requests"), "500": faults.status(500), "503": faults.status(503),
     "reset": faults.reset, "lost answer": faults.lost_answer, "a proxy's page": faults.page,
+    "202": faults.taken,
     "locked": faults.status(403, "forbidden", "Account is temporarily locked due to multiple authentication failures"),
 }  # fmt: skip
 
@@ -329,6 +330,28 @@ async def test_kept_connections_that_were_closed(server: CouchServer, store: Cou
     server.couch = couch
     assert await store.subjects.by_key("u1", "k1") is not None
     await store.journal.create("s", 2, b"y")
+
+
+async def test_an_outage_is_logged_once(server: CouchServer, store: CouchStore, caplog, monkeypatch) -> None:
+    """With its reason, and its end; a blip is not."""
+    monkeypatch.setattr(couchdb_worker, "LOG_AFTER", 0.2)
+    server.faults.plan(faults.status(503), 1)
+    with pytest.raises(StoreUnavailable):
+        await store.journal.create("s", 1, b"x")
+    await store.journal.create("s", 1, b"x")
+    assert caplog.messages == []
+    server.stop()
+    until = time.monotonic() + 0.6
+    while time.monotonic() < until:
+        with pytest.raises(StoreUnavailable):
+            await store.journal.create("s", 2, b"x")
+    assert store.outage() >= 0.2
+    server.start()
+    await store.journal.create("s", 2, b"x")
+    assert store.outage() == 0
+    began, ended = caplog.messages
+    assert "gives no answer" in began and "refused" in began and ADMIN[1] not in began
+    assert "answers again" in ended
 
 
 async def test_what_waits_is_bounded(server: CouchServer, store: CouchStore, monkeypatch) -> None:

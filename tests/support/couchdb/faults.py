@@ -35,6 +35,12 @@ def lost_answer(couch: Couch, request: Request) -> Answer:
     raise Lost
 
 
+def taken(couch: Couch, request: Request) -> Answer:
+    """Apply the request, and say that too few copies have it yet."""
+    found = couch.handle(request)
+    return Answer(202, found.headers, found.body) if found.status < 300 else found
+
+
 def reset(couch: Couch, request: Request) -> Answer:
     """Say nothing, do nothing."""
     raise Lost

@@ -73,6 +73,17 @@ def test_actions(aio: Aio, file: Path) -> None:
     assert shown(web) == {"hi": "you"} or shown(web) == {"hi": "me"}
 
 
+def test_sequences(aio: Aio, file: Path) -> None:
+    _, _, result, _, _ = aio(
+        f"action create aio {file}",
+        "action create aios --sequence /guest/aio,/whisk.system/utils/echo",
+        "action invoke aios -r -p name Bo",
+        "action delete aios",
+        "action delete aio",
+    )
+    assert shown(result) == {"hi": "Bo"}
+
+
 def test_packages(aio: Aio, file: Path) -> None:
     _, _, _, rows, got, bound, listed, *_ = aio(
         "package create aiop -p name p -a note n --json",
@@ -106,6 +117,7 @@ def test_triggers_and_rules(aio: Aio, file: Path) -> None:
         "trigger fire aiot -p b 2",
         "rule enable aior",
         "rule status aior",
+        "trigger fire aiot -p b 2",
         "rule list --json",
         "trigger list --json",
         "rule delete aior --json",
@@ -115,8 +127,8 @@ def test_triggers_and_rules(aio: Aio, file: Path) -> None:
     assert shown(found[3])["parameters"] == [{"key": "a", "value": "1"}]
     assert (shown(found[4])["status"], shown(found[5])["version"]) == ("active", "0.0.2")
     assert [found[index]["stdout"].strip() for index in (7, 11)] == ["inactive", "active"]
-    assert [row["name"] for row in shown(found[12])] == ["aior"]
-    assert [row["name"] for row in shown(found[13])] == ["aiot"]
+    assert [row["name"] for row in shown(found[13])] == ["aior"]
+    assert [row["name"] for row in shown(found[14])] == ["aiot"]
 
 
 def test_activations(aio: Aio, wsk: Wsk, file: Path) -> None:

@@ -84,6 +84,18 @@ def test_activations(calls: Calls, wsk: Wsk) -> None:
     assert [row["activationId"] for row in rows] == [activation_id]
 
 
+def test_sequences(calls: Calls) -> None:
+    *_, made, result, _, _ = values(calls(
+        ("actions", "create", {"name": "lib", "action": CODE}),
+        ("actions", "create", {"name": "libs", "sequence": ["/guest/lib", "/whisk.system/utils/echo"]}),
+        ("actions", "invoke", {"name": "libs", "blocking": True, "result": True, "params": {"name": "Bo"}}),
+        ("actions", "delete", "libs"),
+        ("actions", "delete", "lib"),
+    ))  # fmt: skip
+    assert made["exec"]["components"] == ["/guest/lib", "/whisk.system/utils/echo"]
+    assert result == {"hi": "Bo"}
+
+
 def test_packages(calls: Calls) -> None:
     made, _, bound, shown, rows, result, *gone = values(calls(
         ("packages", "create", {"name": "libp", "package": {"parameters": [{"key": "name", "value": "p"}], "publish": True}}),
@@ -104,7 +116,7 @@ def test_packages(calls: Calls) -> None:
 
 
 def test_triggers_rules_and_namespaces(calls: Calls) -> None:
-    _, trigger, rule, disabled, status, fired, enabled, rows, names, *_ = values(calls(
+    _, trigger, rule, disabled, status, fired, enabled, rows, names, started, *_ = values(calls(
         ("actions", "create", {"name": "lib", "action": CODE}),
         ("triggers", "create", {"name": "libt", "trigger": {"annotations": []}}),
         ("rules", "create", {"name": "libr", "action": "lib", "trigger": "libt"}),
@@ -114,6 +126,7 @@ def test_triggers_rules_and_namespaces(calls: Calls) -> None:
         ("rules", "enable", {"name": "libr"}),
         ("rules", "list", {}),
         ("namespaces", "list", {}),
+        ("triggers", "invoke", {"name": "libt", "params": {"a": 1}}),
         ("rules", "delete", "libr"),
         ("triggers", "delete", "libt"),
         ("actions", "delete", "lib"),
@@ -122,6 +135,7 @@ def test_triggers_rules_and_namespaces(calls: Calls) -> None:
     assert (status["status"], status["trigger"]) == ("inactive", {"path": "guest", "name": "libt"})
     assert [row["name"] for row in rows] == ["libr"]
     assert names == ["guest"]
+    assert list(started) == ["activationId"]
     assert not fired or "activationId" not in fired
     assert disabled in ("OK", {}, None)
     assert enabled == disabled

@@ -5,6 +5,7 @@ The program itself is in no registry. Its requests are those of clients.md 3 and
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -150,8 +151,29 @@ def test_triggers_and_rules(wsk: Wsk) -> None:
         assert wsk("POST", f"{HERE}/rules/r", {"name": "r", "status": state, "trigger": None, "action": None}) == (200, "OK")
         assert wsk("GET", f"{HERE}/rules/r")[1]["status"] == state
     assert wsk("POST", f"{HERE}/triggers/t", {}) == (204, "")
+    assert wsk("POST", f"{HERE}/rules/r", {"name": "r", "status": "active", "trigger": None, "action": None}) == (200, "OK")
+    status, fired = wsk("POST", f"{HERE}/triggers/t", {"name": "me"})
+    assert status == 202
+    line = json.loads(record_of(wsk, fired["activationId"])["logs"][0])
+    assert (line["rule"], line["success"]) == ("guest/r", True)
+    assert record_of(wsk, line["activationId"])["response"]["result"] == {"hi": "me"}
+    assert wsk("GET", f"{HERE}/activations?docs=true&limit=0&name=t&skip=0")[1][0]["activationId"] == fired["activationId"]
     assert [row["name"] for row in wsk("GET", f"{HERE}/rules?limit=30&skip=0")[1]] == ["r"]
     assert wsk("DELETE", f"{HERE}/rules/r")[0] == 200
+
+
+def test_sequences(wsk: Wsk) -> None:
+    """clients.md 3, 5: `/_/name` is stored resolved and repeated in `_actions`; `code` may be there, and empty."""
+    create(wsk)
+    code = {"kind": "sequence", "code": "", "components": ["/_/hello", "/whisk.system/utils/echo"]}
+    body = {"namespace": "_", "name": "seq", "exec": code}
+    status, made = wsk("PUT", f"{HERE}/actions/seq?overwrite=false", body)
+    components = ["/guest/hello", "/whisk.system/utils/echo"]
+    assert (status, made["exec"]["components"]) == (200, components)
+    assert made["parameters"] == [{"key": "_actions", "value": components}]
+    status, whole = wsk("POST", f"{HERE}/actions/seq?blocking=true&result=false", {"name": "me"})
+    assert (status, whole["response"]["result"]) == (200, {"hi": "me"})
+    assert len(record_of(wsk, whole["activationId"])["logs"]) == 2
 
 
 def test_activations(wsk: Wsk) -> None:

@@ -248,6 +248,13 @@ class Entities:
         self._store = store
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
+    def turn(self, doc_id: str) -> asyncio.Lock:
+        """Held by whoever reads this entity to write it: this process's changes come one after the other.
+
+        One who holds a rule's may wait for its trigger's, never the other way round; `amend` holds it by itself.
+        """
+        return self._turns.setdefault(doc_id, asyncio.Lock())
+
     async def find(self, doc_id: str, kind: type[Entity]) -> tuple[str, Entity] | None:
         """Revision and entity, or None. Raises as `decode`."""
         doc = await self._store.get(doc_id)
@@ -274,8 +281,7 @@ class Entities:
 
         Changes of this process take turns; another one's are met with a new attempt.
         """
-        turn = self._turns.setdefault(doc_id, asyncio.Lock())
-        async with turn:
+        async with self.turn(doc_id):
             for _ in range(_ATTEMPTS):
                 rev, entity = await self.load(doc_id, kind)
                 changed = change(entity)

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from controller import access, errors, names
 from controller.context import Api
-from controller.entities import ACTIVE, INACTIVE, FullName, RuleEntity, RuleLink, TriggerEntity, encode, entity_type
+from controller.entities import ACTIVE, INACTIVE, FullName, RuleEntity, RuleLink, TriggerEntity, decode, encode, entity_type
 from controller.errors import ApiError
 from controller.http import TEXT, Reply, Request
 from controller.json_text import JsonError, read_json
@@ -48,10 +48,7 @@ def _shown(rule: RuleEntity, status: str) -> Reply:
 
 async def _trigger(api: Api, name: FullName) -> TriggerEntity | None:
     doc = await api.entities.stored(name.doc_id)
-    if doc is None or entity_type(doc) != "trigger":
-        return None
-    _, trigger = await api.entities.load(name.doc_id, TriggerEntity)
-    return trigger
+    return decode(doc, TriggerEntity) if doc is not None and entity_type(doc) == "trigger" else None
 
 
 def _status(trigger: TriggerEntity | None, rule_id: str) -> str:
@@ -67,24 +64,30 @@ async def put(api: Api, request: Request) -> Reply:
     await access.require_readable(
         request.identity, api.entities, [action.doc_id] if action else [], [trigger.doc_id] if trigger else []
     )  # fmt: skip
-    found = await api.entities.find(doc_id, RuleEntity)
-    if found is not None and not overwrite:
-        raise errors.exists_already()
-    old = found[1] if found else None
+    async with api.entities.turn(doc_id):
+        found = await api.entities.find(doc_id, RuleEntity)
+        if found is not None and not overwrite:
+            raise errors.exists_already()
+        rule = await _wanted_rule(api, request, found[1] if found else None, structs.replace(given, trigger=trigger, action=action))
+        status = await _link(api, doc_id, rule, found[1] if found else None)
+        try:
+            await api.entities.save(rule, found[0] if found else None)
+        except ApiError:
+            await _relink(api, doc_id, rule)
+            raise
+    return _shown(rule, status)
+
+
+async def _wanted_rule(api: Api, request: Request, old: RuleEntity | None, given: EntityPut) -> RuleEntity:
+    """The rule as it is to be; what it refers to is there. Raises ApiError 400, 409."""
+    trigger, action = given.trigger, given.action
     if old is not None:
         trigger, action = trigger or old.trigger, action or old.action
     if trigger is None or action is None:
         raise errors.failed(400, errors.RULE_INCOMPLETE)
     await _check_referent(api, "trigger", trigger.doc_id, trigger.doc_id)
     await _check_referent(api, "action", action.doc_id, await api.entities.behind(action.doc_id))
-    rule = structs.replace(_changed(request, old, given, trigger, action), updated=api.now())
-    status = await _link(api, doc_id, rule, old)
-    try:
-        await api.entities.save(rule, found[0] if found else None)
-    except ApiError:
-        await _relink(api, doc_id, rule)
-        raise
-    return _shown(rule, status)
+    return structs.replace(_changed(request, old, given, trigger, action), updated=api.now())
 
 
 def _resolved(name: FullName | None, namespace: str) -> FullName | None:
@@ -165,15 +168,16 @@ async def set_status(api: Api, request: Request) -> Reply:
     """POST a rule: `{"status": "active"}` or `"inactive"`; kept by the trigger, so that one must exist to activate it."""
     rule_id = own_id(request)
     status = await _wanted(request)
-    _, rule = await api.entities.load(rule_id, RuleEntity)
-    trigger = await _trigger(api, rule.trigger)
-    if _status(trigger, rule_id) != status:
-        if trigger is None:
-            raise errors.failed(404, errors.RULE_WITHOUT_TRIGGER)
-        try:
-            await _set_link(api, rule.trigger, rule_id, RuleLink(rule.action, status))
-        except ApiError as error:
-            raise errors.failed(404, errors.RULE_WITHOUT_TRIGGER) if error.status == 404 else error from None
+    async with api.entities.turn(rule_id):
+        _, rule = await api.entities.load(rule_id, RuleEntity)
+        trigger = await _trigger(api, rule.trigger)
+        if _status(trigger, rule_id) != status:
+            if trigger is None:
+                raise errors.failed(404, errors.RULE_WITHOUT_TRIGGER)
+            try:
+                await _set_link(api, rule.trigger, rule_id, RuleLink(rule.action, status))
+            except ApiError as error:
+                raise errors.failed(404, errors.RULE_WITHOUT_TRIGGER) if error.status == 404 else error from None
     return Reply(200, b"OK", content_type=TEXT)
 
 
@@ -197,7 +201,8 @@ async def _wanted(request: Request) -> str:
 async def delete(api: Api, request: Request) -> Reply:
     """DELETE a rule, active or not; the answer says inactive."""
     rule_id = own_id(request)
-    revision, rule = await api.entities.load(rule_id, RuleEntity)
-    await _forget(api, rule_id, rule.trigger)
-    await api.entities.delete(rule_id, revision)
+    async with api.entities.turn(rule_id):
+        revision, rule = await api.entities.load(rule_id, RuleEntity)
+        await _forget(api, rule_id, rule.trigger)
+        await api.entities.delete(rule_id, revision)
     return _shown(rule, INACTIVE)

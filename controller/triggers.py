@@ -48,16 +48,17 @@ async def put(api: Api, request: Request) -> Reply:
     """PUT a trigger: annotations and parameters are replaced as a whole, its rules stay."""
     doc_id = own_id(request)
     overwrite, given = await read_put(api, request, COLLECTION)
-    found = await api.entities.find(doc_id, TriggerEntity)
-    if found is not None and not overwrite:
-        raise errors.exists_already()
-    if found is None:
-        _check_feed(given.annotations or [])
-        old = TriggerEntity(request.namespace, request.name, [], {}, "", False, [], 0)
-    else:
-        old = found[1]
-    trigger = structs.replace(_changed(old, given), updated=api.now())
-    await api.entities.save(trigger, found[0] if found else None)
+    async with api.entities.turn(doc_id):
+        found = await api.entities.find(doc_id, TriggerEntity)
+        if found is not None and not overwrite:
+            raise errors.exists_already()
+        if found is None:
+            _check_feed(given.annotations or [])
+            old = TriggerEntity(request.namespace, request.name, [], {}, "", False, [], 0)
+        else:
+            old = found[1]
+        trigger = structs.replace(_changed(old, given), updated=api.now())
+        await api.entities.save(trigger, found[0] if found else None)
     return Reply(200, encode(trigger))
 
 
@@ -85,8 +86,9 @@ def _changed(old: TriggerEntity, given: EntityPut) -> TriggerEntity:
 async def delete(api: Api, request: Request) -> Reply:
     """DELETE a trigger; its rules stay and are inactive."""
     doc_id = own_id(request)
-    revision, trigger = await api.entities.load(doc_id, TriggerEntity)
-    await api.entities.delete(doc_id, revision)
+    async with api.entities.turn(doc_id):
+        revision, trigger = await api.entities.load(doc_id, TriggerEntity)
+        await api.entities.delete(doc_id, revision)
     return Reply(200, encode(trigger))
 
 

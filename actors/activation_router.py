@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec import UNSET
@@ -56,7 +56,7 @@ from messages.commands import (
 from messages.lifecycle import UNENDED, Stage
 from store.errors import StoreRefused
 
-FROM_PROXIES = (Up, Ready, StartFailed, Free, Returned, Lost, Gone)
+FROM_PROXIES = frozenset({Up, Ready, StartFailed, Free, Returned, Lost, Gone})
 
 
 class ActivationRouter(NodeActor):
@@ -79,9 +79,9 @@ class ActivationRouter(NodeActor):
     def __repr__(self) -> str:
         return f"<ActivationRouter {len(self.routed)} live {self.pool!r}>"
 
-    def receiveMessage(self, message: object, sender: ActorAddress) -> None:  # noqa: N802 - Thespian's name
+    def receiveMessage(self, message: Any, sender: ActorAddress) -> None:  # noqa: N802 - Thespian's name
         """What the proxies of an instance before this one still say is not looked at."""
-        if not isinstance(message, FROM_PROXIES) or message.cid in self.proxies:
+        if type(message) not in FROM_PROXIES or message.cid in self.proxies:
             super().receiveMessage(message, sender)
 
     # Accepting ----------------------------------------------------------------------------------------------------

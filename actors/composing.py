@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 import msgspec
 from msgspec import UNSET, Raw
 
@@ -11,6 +9,7 @@ from actors.base import step
 from messages.action import Executable
 from messages.composition import Plan, Rule, Tally, TriggerPlan, Whole
 from messages.events import ChildAssigned, Finished
+from messages.states import State
 from messages.wire import ActivationMessage, Identity, Limits, Response
 
 SERVER_ERROR = "There was an internal server error."
@@ -19,7 +18,7 @@ INACTIVE = "Rule '{rule}' is inactive, action '{action}' was not activated."
 _encode = msgspec.json.Encoder().encode
 
 
-class Progress(Enum):
+class Progress(State):
     """Where a composition is."""
 
     ARRIVED = "arrived"
@@ -38,7 +37,7 @@ COMPOSITION: dict[Progress, dict[str, Progress]] = {
 }
 
 
-class Calling(Enum):
+class Calling(State):
     """Where a call of a composition is."""
 
     RESOLVING = "resolving"

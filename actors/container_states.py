@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 from messages.commands import Job
+from messages.states import State
 
 
-class Container(Enum):
+class Container(State):
     """States of the container."""
 
     NEW = "new"
@@ -116,7 +115,7 @@ CONTAINER: dict[Container, dict[str, Container]] = {
 }
 
 
-class Phase(Enum):
+class Phase(State):
     """States of one run."""
 
     JOURNALING = "journaling"

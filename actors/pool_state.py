@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import NamedTuple
 
 from msgspec import Struct
+
+from messages.states import State as States
 
 Key = tuple[str, str]
 """An action: its fully qualified name and its revision."""
@@ -159,7 +160,7 @@ class Alarm:
         self.at = min(self.at, at)
 
 
-class State(Enum):
+class State(States):
     """Where a container is in its life."""
 
     STARTING = "starting"

@@ -6,7 +6,6 @@ what a caller was told is what the record says. ENDING is the table of what has 
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import ClassVar
 
 from msgspec import UNSET
@@ -18,10 +17,11 @@ from messages.commands import Acknowledged, Completed, Ended, FinishedDurable, L
 from messages.events import Acked, Finished, Recorded
 from messages.lifecycle import UNENDED, Stage
 from messages.record import answered, record_of, storable
+from messages.states import State
 from messages.wire import ActivationMessage, ActivationRecord, decode_message
 
 
-class End(Enum):
+class End(State):
     """How far the end of an activation has come."""
 
     JOURNALING = "journaling"

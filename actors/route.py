@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from enum import Enum
 
 from msgspec import UNSET, Raw, UnsetType
 from msgspec.structs import replace
@@ -13,10 +12,11 @@ from actors.base import step
 from actors.pool_state import Waiting
 from messages.action import Executable
 from messages.errors import Undecryptable
+from messages.states import State
 from messages.wire import ActivationMessage
 
 
-class Route(Enum):
+class Route(State):
     """Where an activation is on its way through the router."""
 
     ARRIVED = "arrived"

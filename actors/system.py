@@ -267,14 +267,14 @@ class _Base:
             if cell.parent.instance is not None:
                 self.post(cell.parent.address, ChildActorExited(cell.address), self.outside)
 
-    def _deliver(self, cell: _Cell, message: object, sender: NodeAddress) -> None:
+    def _deliver(self, cell: _Cell, message: Any, sender: NodeAddress) -> None:
         try:
             cell.instance.receiveMessage(message, sender)
         except Exception as error:  # noqa: BLE001 - the supervisor: any failure is its actor's
             self.on_failure(cell.name, error, message)
             if not isinstance(message, ActorExitRequest):
                 self._supervise(cell, error, message, sender)
-        if isinstance(message, ActorExitRequest) and cell.instance is not None:
+        if type(message) is ActorExitRequest and cell.instance is not None:
             self.end(cell, message.isRecursive)
 
     def _supervise(self, cell: _Cell, error: Exception, message: object, sender: NodeAddress) -> None:

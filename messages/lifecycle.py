@@ -7,12 +7,11 @@ Facts come in order of the journal. `started` may come again after a crash: a re
 
 from __future__ import annotations
 
-from enum import Enum
-
 from messages.errors import IllegalTransition
+from messages.states import State
 
 
-class Stage(Enum):
+class Stage(State):
     """How far an activation has come, by its journaled events alone."""
 
     UNKNOWN = "unknown"

@@ -24,6 +24,9 @@ from messages.events import (
 )
 from messages.lifecycle import Stage, advance
 
+_OF_THE_STREAM = (Claimed, Snapshot)
+"""Events of no activation."""
+
 
 class LiveActivation(Struct):
     """An activation that is accepted and not yet both recorded and acknowledged.
@@ -79,9 +82,9 @@ class Fold:
 
     def apply(self, n: int, event: AnyEvent) -> None:
         """Advance by one event of document `n`. Raises IllegalTransition where the lifecycle's table has no such step."""
-        if isinstance(event, Claimed):
-            self._claimed(event)
-        if isinstance(event, Claimed | Snapshot):
+        if isinstance(event, _OF_THE_STREAM):
+            if isinstance(event, Claimed):
+                self._claimed(event)
             return
         found = self.live.get(event.id)
         stage = advance(found.stage if found else Stage.UNKNOWN, event.name, event.id)

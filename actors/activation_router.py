@@ -18,7 +18,7 @@ from actors import endings, recovery
 from actors.admission import UNSTORABLE, accepted, may_run_ahead, refusal, unfit
 from actors.base import NodeActor, Progress, Services
 from actors.container_proxy import ContainerProxy
-from actors.pool import Assign, Create, Pool, PoolSettings, shape_of_start
+from actors.pool import Assign, Create, PoolSettings, shape_of_start
 from actors.repeats import repeated
 from actors.route import Route, Routed
 from actors.system import Restarted
@@ -66,7 +66,7 @@ class ActivationRouter(NodeActor):
 
     def __init__(self, services: Services, pool: PoolSettings) -> None:
         super().__init__(services)
-        self.pool = Pool(pool, services.last_cid)
+        self.pool = services.make_pool(pool, services.last_cid)
         services.pool_view = lambda: self.pool.overview(services.clock.monotonic())
         self.routed: dict[str, Routed] = {}
         self.proxies: dict[int, ActorAddress] = {}

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeVar
 from msgspec import Raw
 from thespian.actors import Actor, ActorAddress, ActorExitRequest
 
+from actors.pool import Pool, PoolSettings
 from actors.ports import AckPort, ActionPort, AnswerPort, Clock, ContainerPort, Instrument, JournalPort, RecordPort
 from messages.errors import IllegalTransition
 from messages.wire import ActivationMessage
@@ -89,6 +90,8 @@ class StreamServices:
     """Whether the wall clock can be trusted to tell how old something is."""
     may_start: Callable[[], bool] = lambda: True
     """Whether user code may begin: not while the lease is lost."""
+    make_pool: Callable[[PoolSettings, int], Pool] = Pool
+    """The policy; the second argument is the highest container number given out so far."""
     unfit: Callable[[], str | None] = lambda: None
     """Why the node may take no new work (a disk that is almost full), or None."""
     unlock: Callable[[Raw, Mapping[str, str]], Raw] = lambda content, locked: content

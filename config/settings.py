@@ -237,6 +237,9 @@ class Settings:
     prewarm_check: float = _option(
         "10m", parse.positive_duration, "How often reactive stem cells follow the cold starts since then (upstream's 10 min)."
     )
+    policy: Path | None = _option(
+        "none", _maybe_path, "Python file whose class Policy schedules the activations; none: the built-in policy.", metavar="FILE"
+    )
     parallel_starts: int = _option("0", parse.count, "Containers created at the same time; 0: the pool's own choice.")
     create_timeout: float = _option("60s", parse.positive_duration, "How long creating a container may take.")
     log_idle: float = _option("2s", parse.positive_duration, "How long the end of the logs is waited for without a new line.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Coroutine, Mapping
+from collections.abc import Callable, Container, Coroutine, Sequence, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from actors import recovery
 from actors.activation_router import ActivationRouter
 from actors.base import Rules, Services
 from actors.log_reader import LogReader
-from actors.pool import PoolSettings
+from actors.pool import Pool, PoolSettings
 from actors.ports import AckPort, ActionPort, AnswerPort, Clock, ContainerPort, Instrument, RecordPort
 from actors.result_writer import ResultWriter
 from actors.system import CallSoon, NodeSystem, OnFailure, RestartLimit
@@ -56,6 +56,7 @@ class Core:
         answers: AnswerPort,
         rules: Rules,
         pool: PoolSettings,
+        policy: type[Pool] = Pool,
         journal_settings: JournalSettings,
         instrument: Instrument,
         on_failure: OnFailure,
@@ -78,6 +79,7 @@ class Core:
         self._clock = clock
         self._rules = rules
         self._pool = pool
+        self._policy = policy
         self._instrument = instrument
         self._unfit = unfit
         self._unlock = unlock
@@ -102,6 +104,7 @@ class Core:
             tell=self.system.tell,
             instrument=self._instrument,
             rules=self._rules,
+            make_pool=self._policy,
             unfit=self._unfit,
             unlock=self._unlock,
             acks=self._acks,
@@ -163,6 +166,17 @@ class Core:
         """Accept nothing more."""
         assert self.services is not None
         self.system.tell(self.services.directory.router, Drain())
+
+    def overview(self, resumed: Sequence[str]) -> dict[str, object]:
+        """The journal's state, and how much is left of what an earlier process had left (ids `resumed`)."""
+        journal = self.journal
+        return {
+            "resumed": {"total": len(resumed), "left": sum(id in journal.live for id in resumed)},
+            "journal": {
+                "documents": journal.n, "waiting": journal.waiting, "stalled": round(journal.stalled(), 3),
+                "commit_ms": round(journal.commit_ms, 1),
+            },
+        }  # fmt: skip
 
     def pending(self, namespace: str, activation_id: str) -> dict[str, Any] | None:
         """The state of an unfinished activation, for its namespace."""

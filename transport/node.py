@@ -40,6 +40,7 @@ from transport.local import LocalAnswers, LocalInvoker
 from transport.membership import Membership
 from transport.metrics import Metrics
 from transport.parts import journal_settings, pool_settings, stream_rules
+from transport.policy import load_policy
 
 STARTING = "The node is starting: it reads its journal."
 ENDING = "The node is ending."
@@ -81,6 +82,7 @@ class Node:
         self._note: Note | None = None
         self._driver: Driver | None = None
         self._notes: list[str] = []
+        self._policy = load_policy(settings.policy)
         self._resumed: tuple[str, ...] = ()
         self._ready = False
         self._ended = False
@@ -196,6 +198,7 @@ class Node:
             answers=self.answers if self.member is None else self.member.stream.answers,
             rules=stream_rules(self.settings, self.limits.payload),
             pool=pool_settings(self.settings, self.manifest),
+            policy=self._policy,
             journal_settings=journal_settings(self.settings),
             instrument=self._observe,
             on_failure=self._actor_failed,
@@ -364,19 +367,13 @@ class Node:
             "ended": self._ended,
         }
         if namespace is None:
-            journal = core.journal
             status["live"] = self.live()
             status["compositions"] = self.compositions.live()
             status["taken"] = self.member.taken() if self.member is not None else []
             status["parts"] = self._parts()
             status["seconds"] = self._history.seconds()
-            status["resumed"] = {"total": len(self._resumed), "left": sum(id in journal.live for id in self._resumed)}
-            status["journal"] = {
-                "documents": journal.n, "waiting": journal.waiting, "stalled": round(journal.stalled(), 3),
-                "commit_ms": round(journal.commit_ms, 1),
-            }  # fmt: skip
             status["store"] = self._opened().cost()
-            status |= core.services.pool_view()
+            status |= core.overview(self._resumed) | core.services.pool_view()
         return status
 
     def _parts(self) -> dict[str, str | None]:

@@ -14,8 +14,8 @@ def job(id, namespace="ann", action="hello", memory=128, *, since=0.0, kind="pyt
 class Node:
     """`create`, `remove` and `init` in seconds; a job's run time comes with `submit`."""
 
-    def __init__(self, memory=512, *, create=0.3, remove=0.1, init=0.02, **settings):
-        self.pool = Pool(PoolSettings(memory, **settings))
+    def __init__(self, memory=512, *, create=0.3, remove=0.1, init=0.02, policy=Pool, **settings):
+        self.pool = policy(PoolSettings(memory, **settings))
         self.now = 0.0
         self.create, self.remove, self.init = create, remove, init
         self.runs = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Coroutine, Sequence, Mapping
+from collections.abc import Callable, Container, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any

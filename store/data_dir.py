@@ -26,10 +26,11 @@ TRY_SECONDS = 0.02
 
 
 class Owner(Struct, frozen=True):
-    """Who holds a lock."""
+    """Who holds a lock, and where its containers are."""
 
     pid: int
     url: str = ""
+    driver: str = ""
 
 
 class DataDir:
@@ -41,6 +42,7 @@ class DataDir:
         self.died = _owner(lock)
         self._lock = lock
         self._shared = shared
+        self._owner = Owner(os.getpid(), driver=self.died.driver if self.died is not None else "")
 
     def __repr__(self) -> str:
         return f"<DataDir {self.path} {self.stream} {'locked' if self._lock >= 0 else 'closed'} died={self.died}>"
@@ -66,12 +68,20 @@ class DataDir:
             os.close(shared)
             raise error
         opened = cls(path, stream, lock, shared)
-        opened.set_url("")
+        opened._write(opened._owner)
         return opened
 
     def set_url(self, url: str) -> None:
         """Say where this process is reached: what a second start tells its user."""
-        _write(self._lock, msgspec.json.encode(Owner(os.getpid(), url)))
+        self._write(msgspec.structs.replace(self._owner, url=url))
+
+    def set_driver(self, name: str) -> None:
+        """Say what makes this process's containers: they may outlive it."""
+        self._write(msgspec.structs.replace(self._owner, driver=name))
+
+    def _write(self, owner: Owner) -> None:
+        self._owner = owner
+        _write(self._lock, msgspec.json.encode(owner))
 
     def close(self, *, clean: bool = True) -> None:
         """Give the locks back; `clean`: everything was drained, so the next owner sees no death."""

@@ -12,17 +12,30 @@ from containers.docker import DockerDriver
 from containers.docker_config import DockerOptions
 from containers.docker_extra import add_extra
 from containers.process import ProcessDriver
+from store.data_dir import DataDir
 
 log = structlog.get_logger("containers")
 
+LEFT = "The node that ran here before did not end cleanly, and what it ran in Docker containers may still run there."
 FIX = "start the engine (and let this user reach its socket), or use --driver process"
 
 
-async def open_driver(settings: Settings, manifest: Manifest, installation: str) -> tuple[Driver, list[str]]:
+async def open_driver(
+    settings: Settings, manifest: Manifest, installation: str, data_dir: DataDir | None = None
+) -> tuple[Driver, list[str]]:
     """The driver that the settings ask for, open, and what people should know about it.
 
+    The data directory tells the driver of a process that died here, whose code may run on where only that driver reaches it.
     Raises ConfigError if what they ask for can't be had, ContainerError if the machine can't run containers at all.
     """
+    died = data_dir.died if data_dir is not None else None
+    found = await _open(settings, manifest, installation, died.driver if died is not None else "")
+    if data_dir is not None:
+        data_dir.set_driver(found[0].name)
+    return found
+
+
+async def _open(settings: Settings, manifest: Manifest, installation: str, before: str) -> tuple[Driver, list[str]]:
     if settings.driver == "process" or (settings.driver == "auto" and settings.action_network == "host"):
         return await _processes(settings, installation, [])
     if settings.driver == "docker" and settings.action_network == "host":
@@ -36,6 +49,8 @@ async def open_driver(settings: Settings, manifest: Manifest, installation: str)
     except ContainerError as error:
         if settings.driver == "docker":
             raise ConfigError([f"--driver docker: {error} Fix: {FIX}."]) from error
+        if before == driver.name:
+            raise ConfigError([f"{LEFT} {error} Fix: start the engine, or say --driver process if it is gone for good."]) from error
         warnings = [f"Docker can't be used, actions run as processes: {error}"] if driver.engine.info else []
         return await _processes(settings, installation, warnings)
     return driver, driver.notes()

@@ -170,7 +170,7 @@ class Node:
     async def open_driver(self) -> None:
         """Make the container driver. Raises ConfigError, ContainerError."""
         installation = await self._opened().installation_id()
-        self._driver, self._notes = await open_driver(self.settings, self.manifest, installation)
+        self._driver, self._notes = await open_driver(self.settings, self.manifest, installation, self._data_dir)
 
     def driver_notes(self) -> list[str]:
         """What people should know about the driver here."""

@@ -62,6 +62,20 @@ def test_a_killed_owner_is_followed_and_known_as_dead(tmp_path: Path) -> None:
         taken.close()
 
 
+def test_the_driver_of_the_dead_is_known_until_there_is_another(tmp_path: Path) -> None:
+    """Also after a start that died before it had one."""
+    taken, expected = DataDir.open(tmp_path, "invoker0"), ""
+    for driver in ("docker", "", "", "process", ""):
+        if driver:
+            taken.set_driver(driver)
+        expected = driver or expected
+        taken.set_url("http://127.0.0.1:1")
+        taken.close(clean=False)
+        taken = DataDir.open(tmp_path, "invoker0")
+        assert taken.died == Owner(os.getpid(), "http://127.0.0.1:1", expected)
+    taken.close()
+
+
 def test_a_clean_end_is_no_death(tmp_path: Path) -> None:
     """Nor is the first start."""
     first = DataDir.open(tmp_path, "invoker0")
@@ -83,7 +97,7 @@ def test_a_half_written_lock_is_a_death(tmp_path: Path) -> None:
     (tmp_path / "node-invoker0.lock").write_text('{"pid":12')
     taken = DataDir.open(tmp_path, "invoker0")
     assert taken.died == Owner(0)
-    assert repr(taken) == f"<DataDir {tmp_path} invoker0 locked died=Owner(pid=0, url='')>"
+    assert repr(taken) == f"<DataDir {tmp_path} invoker0 locked died=Owner(pid=0, url='', driver='')>"
     taken.close()
 
 

@@ -14,6 +14,7 @@ from config.load import load
 from config.settings import Settings
 from containers.docker import DockerDriver
 from containers.process import ProcessDriver
+from store.data_dir import DataDir
 from transport.drivers import open_driver
 
 NO_ENGINE = "unix:///nonexistent/engine"
@@ -58,6 +59,20 @@ async def test_what_can_not_be_had(given: dict[str, str], text: str, tmp_path: P
     """Refused with what can be done about it."""
     with pytest.raises(ConfigError, match=text):
         await opened(tmp_path, **given)
+
+
+async def test_the_engine_of_a_node_that_died_is_not_done_without(tmp_path: Path) -> None:
+    """Its code may still run there, and must not run twice at the same time; another driver is taken only on demand."""
+    given, data_dir = {"docker_host": NO_ENGINE}, DataDir.open(tmp_path, "invoker0")
+    data_dir.set_driver("docker")
+    data_dir.close(clean=False)
+    data_dir = DataDir.open(tmp_path, "invoker0")
+    with pytest.raises(ConfigError, match=r"may still run there.*can't be reached.*--driver process"):
+        await open_driver(settings(tmp_path, **given), default_manifest(), "i", data_dir)
+    driver, _ = await open_driver(settings(tmp_path, **given, driver="process"), default_manifest(), "i", data_dir)
+    assert isinstance(driver, ProcessDriver)
+    await driver.close()
+    data_dir.close()
 
 
 @pytest.mark.docker

@@ -48,7 +48,7 @@ clients: $(CLIENTS_STAMP)  ## OpenWhisk's npm clients, which tests/clients drive
 	@:
 
 crash-full: $(DEV_STAMP)  ## every crash point with every other factor (long)
-	@REWHISK_CRASH_FULL=1 exec $(PY) -m pytest tests/crash $(ARGS)
+	@REWHISK_CRASH_FULL=1 exec $(PY) -m pytest tests/crash tests/cluster $(ARGS)
 
 bench: $(RUN_STAMP)  ## warm invocations per second: make bench ARGS="--help"
 	@exec $(PY) -m benchmarks.warm $(ARGS)

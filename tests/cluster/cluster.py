@@ -52,9 +52,9 @@ class Cluster:
 
     def controller(self, number: int = 0, *flags: str, store: str | None = None, kafka: str | None = None, **more: str) -> Process:
         """Start a controller and wait until it answers."""
-        given = [*self._flags(number, kafka, store), "--auth", "guest", *flags]
         rates = [f"--{rate}=none" for rate in ("invocations-per-minute", "concurrent-invocations", "fires-per-minute")]
-        return self._started(f"controller{number}", [*given, *rates], more, "controller").wait_ready()
+        given = [*self._flags(number, kafka, store), "--auth", "guest", *rates, *flags]
+        return self._started(f"controller{number}", given, more, "controller").wait_ready()
 
     def node(
         self, number: int = 0, *flags: str, store: str | None = None, kafka: str | None = None, wait: bool = True, **more: str

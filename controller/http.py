@@ -31,6 +31,9 @@ GONE = "rewhisk.gone"
 COMPLETE = "rewhisk.complete"
 """Key of `scope["extensions"]`: says whether the whole body has arrived, so that reading it can't wait."""
 
+PEER = "rewhisk.peer"
+"""Key of `scope["extensions"]`: whether the client showed a certificate that the server's authority signed."""
+
 _DISCARD_FACTOR = 2
 """A refused body is read on up to so many times the limit, so that the client gets to see the answer."""
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import httptools
 import uvicorn
+from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from controller.http import ABORT, COMPLETE, GONE
+from controller.http import ABORT, COMPLETE, GONE, PEER
 
 MAX_HEAD = 64 << 10
 """Bytes of request line and headers together (Tomcat: 8 KiB, node: 16 KiB, nginx: 32 KiB; the URI may have 8 KiB)."""
@@ -116,7 +118,8 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
         self._head_size = 0
         self._in_head = True
-        extensions: dict[str, Any] = {ABORT: self.transport.abort, GONE: self._when_gone}
+        peer = bool(self.transport.get_extra_info("peercert"))
+        extensions: dict[str, Any] = {ABORT: self.transport.abort, GONE: self._when_gone, PEER: peer}
         self.scope["extensions"] = extensions
 
     def on_url(self, url: bytes) -> None:
@@ -203,10 +206,18 @@ class _Embedded(uvicorn.Server):
         yield
 
 
+class Tls(Struct, frozen=True):
+    """Files in PEM form. With `client_ca` clients may show a certificate that it signed."""
+
+    cert: str
+    key: str | None = None
+    client_ca: str | None = None
+
+
 class Server:
     """Serves an ASGI application on a listening socket, on the running loop."""
 
-    def __init__(self, app: Any, listener: socket.socket, *, tls_cert: str | None = None, tls_key: str | None = None) -> None:
+    def __init__(self, app: Any, listener: socket.socket, tls: Tls | None = None) -> None:
         self._listener = listener
         config = uvicorn.Config(
             app,
@@ -221,9 +232,12 @@ class Server:
             headers=[("Server", "rewhisk")],
             limit_concurrency=MAX_CONNECTIONS,
             timeout_keep_alive=IDLE_TIMEOUT,
-            ssl_certfile=tls_cert,
-            ssl_keyfile=tls_key,
+            ssl_certfile=tls.cert if tls else None,
+            ssl_keyfile=tls.key if tls else None,
+            ssl_ca_certs=tls.client_ca if tls else None,
+            ssl_cert_reqs=ssl.CERT_OPTIONAL if tls and tls.client_ca else ssl.CERT_NONE,
         )
+        self._scheme = "https" if tls else "http"
         self._server = _Embedded(config)
         self._task: asyncio.Task[None] | None = None
 
@@ -235,7 +249,7 @@ class Server:
     @property
     def url(self) -> str:
         """Its address."""
-        return f"http://{self._listener.getsockname()[0]}:{self.port}"
+        return f"{self._scheme}://{self._listener.getsockname()[0]}:{self.port}"
 
     async def start(self) -> None:
         """Returns when connections are taken."""

@@ -18,7 +18,7 @@ from msgspec import structs
 from actors.ports import Instrument
 from controller.cors import Cors
 from controller.errors import ApiError, HttpLayerError
-from controller.http import ClientGone, Receive, Reply, Request, Scope, Send, send_reply
+from controller.http import PEER, ClientGone, Receive, Reply, Request, Scope, Send, send_reply
 from messages.commands import Invoke
 from messages.posted import Unreadable, read_message
 from messages.wire import ActivationRecord
@@ -27,9 +27,6 @@ from transport.feed import BLOCKED
 from transport.local import LocalAnswers
 
 PATH = "/invoke"
-PEER = "rewhisk.peer"
-"""Key of `scope["extensions"]`: whether the client showed a certificate that its authority signed."""
-
 BODY_TIMEOUT = 30.0
 WAIT = 3600.0
 """Seconds that one wait for the end of an activation lasts; then it is waited for again."""

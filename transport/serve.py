@@ -37,7 +37,7 @@ from transport.clock import LoopClock
 from transport.gate import ApiOnly, addresses, listen
 from transport.http import Server
 from transport.node import Node, new_id
-from transport.serving import SWITCH_INTERVAL, ensure_guest, host_of, is_loopback, url_of
+from transport.serving import SWITCH_INTERVAL, ensure_guest, host_of, is_loopback, tls_of, url_of
 
 log = structlog.get_logger("node")
 
@@ -105,8 +105,9 @@ class _Serving:
         settings = self.settings
         manifest, limits = manifest_for(settings), system_limits(settings)
         keys = ParamKeys.of(settings.param_keys)
+        tls = tls_of(settings)
         listener, port_note = bind(settings.host, settings.port, "port" in settings.given)
-        url = url_of(settings.host, listener)
+        url = url_of(settings.host, listener, tls)
         node = Node(settings, data_dir, limits, manifest, keys)
         server: Server | None = None
         gate: Server | None = None
@@ -115,7 +116,7 @@ class _Serving:
             choice = await self._credentials(data_dir, store)
             deps = self._deps(node, store, data_dir, limits, manifest, url)
             app = create_app(deps)
-            server = Server(node.open_door(app, loopback=is_loopback(settings.host)), listener)
+            server = Server(node.open_door(app, loopback=is_loopback(settings.host)), listener, tls)
             await server.start()
             data_dir.set_url(url)
             await node.open_driver()

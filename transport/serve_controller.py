@@ -30,7 +30,7 @@ from transport.clock import LoopClock
 from transport.controller import Controller
 from transport.http import Server
 from transport.node import new_id
-from transport.serving import SWITCH_INTERVAL, ensure_guest, host_of, is_loopback, url_of
+from transport.serving import SWITCH_INTERVAL, ensure_guest, host_of, is_loopback, tls_of, url_of
 
 log = structlog.get_logger("controller")
 
@@ -77,8 +77,9 @@ class _Serving:
     async def _serve(self, data_dir: DataDir) -> bool:
         settings = self.settings
         manifest, limits = manifest_for(settings), system_limits(settings, cluster=True)
+        tls = tls_of(settings)
         listener, port_note = bind(settings.host, settings.port, "port" in settings.given)
-        url = url_of(settings.host, listener)
+        url = url_of(settings.host, listener, tls)
         controller = Controller(settings, data_dir, manifest)
         server: Server | None = None
         try:
@@ -87,7 +88,7 @@ class _Serving:
             if auth is not None:
                 write_secret(data_dir.path / GUEST_AUTH, auth)
             app = create_app(self._deps(controller, store, data_dir, limits, manifest, url))
-            server = Server(app, listener)
+            server = Server(app, listener, tls)
             await server.start()
             data_dir.set_url(url)
             self.screen.on_listening(url, auth, [port_note] if port_note else [], public_auth=auth == GUEST)

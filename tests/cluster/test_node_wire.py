@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import itertools
 import json
 import signal
+import ssl
 import time
 import uuid
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from services.kafka import Kafka
 from tests.cluster.wire import Wire, kinds
 from tests.crash.node import Node, request, until
 from tests.crash.runner import bare_runtimes
+from tests.support.certificates import Authority
 
 pytestmark = pytest.mark.kafka
 
@@ -197,8 +200,6 @@ def test_invoke_over_http(alone: Alone) -> None:
 
 def test_a_broken_connection_is_made_up_for_by_the_broker(alone: Alone) -> None:
     """The controller hung up before the end, or the node died: the end comes by the broker."""
-    import http.client
-
     node = alone.start()
     node.put_action("hello", "python:3", CODE)
     wire = alone.wire
@@ -224,3 +225,29 @@ def test_the_token(alone: Alone) -> None:
     assert request(node.url, "POST", "/invoke", message).status == 401
     assert request(node.url, "POST", "/invoke", message, headers={"Authorization": "Bearer wrong"}).status == 401
     assert request(node.url, "POST", "/invoke", message, headers={"Authorization": f"Bearer {token}"}).status == 200
+
+
+def test_certificates(alone: Alone, tmp_path: Path) -> None:
+    """Off loopback only who shows a certificate of the right authority comes in; the API is for everybody."""
+    ours, others = Authority(tmp_path / "ours", "ours"), Authority(tmp_path / "others", "others")
+    cert, key = ours.issue("node")
+    node = alone.start("--host", "0.0.0.0", "--tls-cert", str(cert), "--tls-key", str(key), "--tls-client-ca", str(ours.ca))
+    assert node.url.startswith("https://")
+
+    def ask(*shown: Path) -> int:
+        context = ssl.create_default_context(cafile=str(ours.ca))
+        if shown:
+            context.load_cert_chain(*shown)
+        host, _, port = node.url.removeprefix("https://").partition(":")
+        connection = http.client.HTTPSConnection(host, int(port), context=context)
+        try:
+            connection.request("POST", "/invoke", json.dumps(alone.wire.message(name="nothing")))
+            return connection.getresponse().status
+        except (OSError, http.client.HTTPException):
+            return 0
+        finally:
+            connection.close()
+
+    assert ask() == 403
+    assert ask(*others.issue("stranger")) == 0
+    assert ask(*ours.issue("controller")) == 200

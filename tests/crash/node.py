@@ -26,7 +26,7 @@ GONE_WITHIN = 2.0
 
 START_TIMEOUT = 60.0
 _STARTS = count()
-_URL = re.compile(r"^API host\s+(http://\S+)", re.MULTILINE)
+_URL = re.compile(r"^API host\s+(https?://\S+)", re.MULTILINE)
 _READY = re.compile(r"^ready after ", re.MULTILINE)
 
 

@@ -3,10 +3,15 @@
 import asyncio
 import os
 import uuid
+from dataclasses import replace
 
 import pytest
 
-from transport.kafka import LARGEST, TOPICS, Access, ensure_topics, topic_name
+from config.settings import Settings
+from services.kafka import Kafka, Listener
+from services.process import free_port
+from tests.support.certificates import Authority
+from transport.kafka import LARGEST, TOPICS, Access, access_of, ensure_topics, topic_name
 from transport.kafka_consumer import LATEST, Position, TopicConsumer, begin_at
 from transport.kafka_producer import Overflow, Sent, TopicProducer, Unsent
 
@@ -250,3 +255,43 @@ async def test_a_topic_made_anew_and_messages_that_are_gone(topic):
     await anew.consumer.close()
     assert reader.told[0][1]["gone"] == 3
     assert anew.told[0][1]["anew"] is True
+
+
+@pytest.mark.kafka
+async def test_tls_and_sasl(kafka_libs, tmp_path):
+    """By the settings: the right authority and password write and read; a wrong one of either does not."""
+    authority = Authority(tmp_path / "certificates")
+    cert, key = authority.issue("broker")
+    store = tmp_path / "broker.pem"
+    store.write_bytes(key.read_bytes() + cert.read_bytes())
+    port = free_port()
+    properties = {
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(store),
+        "sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.secure.plain.sasl.jaas.config": "org.apache.kafka.common.security.plain.PlainLoginModule required "
+        'user_node="secret-of-node";',
+    }
+    secure = Listener("SECURE", port, port, "SASL_SSL")
+    kafka = Kafka(kafka_libs, tmp_path / "kafka", listeners=[secure], properties=properties)
+    await asyncio.to_thread(kafka.start)
+    try:
+        given = Settings(
+            kafka=(f"localhost:{port}",), kafka_protocol="sasl_ssl", kafka_ca=authority.ca, kafka_mechanism="plain",
+            kafka_user="node", kafka_password="secret-of-node",
+        )  # fmt: skip
+        access = access_of(given)
+        await asyncio.to_thread(ensure_topics, access, {"invoker0": "invoker"})
+        producer = TopicProducer(access, "test")
+        assert isinstance((await sent(producer, "invoker0", b"1"))[0], Sent)
+        await producer.close()
+        reader = Reader(access, "invoker0")
+        reader.consumer.start()
+        await until(lambda: reader.values == [b"1"])
+        await reader.consumer.close()
+        for wrong in (replace(given, kafka_password="wrong"), replace(given, kafka_ca=Authority(tmp_path / "other").ca)):
+            refused = TopicProducer(access_of(wrong), "test", patience=1.0)
+            assert isinstance((await sent(refused, "invoker0", b"2"))[0], Unsent)
+            await refused.close(0)
+    finally:
+        kafka.kill()

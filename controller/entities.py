@@ -264,6 +264,10 @@ class Entities:
         """Whatever has this id."""
         return await self._store.get(doc_id)
 
+    async def revision(self, doc_id: str) -> str | None:
+        """The revision of whatever has this id."""
+        return await self._store.revision(doc_id)
+
     async def load_doc(self, doc_id: str, kind: type[Entity]) -> tuple[StoredDoc, Entity]:
         """Document and entity. Raises ApiError 404, and as `decode`."""
         doc = await self._store.get(doc_id)

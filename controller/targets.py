@@ -137,24 +137,35 @@ class Targets:
         if not own and not package:
             raise errors.forbidden(key)
         found = self._kept.get(key)
-        if found is None or found.until <= self._monotonic():
-            return await self._load(identity, key, package_id)
+        if found is None:
+            return await self._load(identity, key, package_id, None)
+        if found.until <= self._monotonic():
+            return await self._again(identity, key, package_id, found)
         if not own and not found.target.public:
             raise errors.forbidden(package_id)
         self._kept.move_to_end(key)
         return found.target
 
-    async def _load(self, identity: Identity, key: str, package_id: str) -> Target:
+    async def _again(self, identity: Identity, key: str, package_id: str, kept: _Kept) -> Target:
+        """One request looks whether it is still true; those that come meanwhile take it as it was."""
+        kept.until = self._monotonic() + self._ttl
+        try:
+            return await self._load(identity, key, package_id, kept.target)
+        except BaseException:
+            if self._kept.get(key) is kept:
+                self._size -= _weight(self._kept.pop(key).target)
+            raise
+
+    async def _load(self, identity: Identity, key: str, package_id: str, old: Target | None) -> Target:
         changes = self._changes
         package = None
         if package_id:
             package = await access.require_package(identity, self._entities, package_id)
-        name = key.rpartition("/")[2]
-        doc, action = await self._entities.load_doc(f"{package.path}/{name}" if package else key, ActionEntity)
-        old = self._kept.get(key)
-        if old is not None and (old.target.executable.revision, old.target.package) == (doc.rev, package):
-            made = old.target
+        action_id = f"{package.path}/{key.rpartition('/')[2]}" if package else key
+        if old is not None and old.package == package and await self._entities.revision(action_id) == old.executable.revision:
+            made = old
         else:
+            doc, action = await self._entities.load_doc(action_id, ActionEntity)
             self._check_kind(action.exec.kind)
             made = target_of(doc, action, package)
         if changes == self._changes:

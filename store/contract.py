@@ -122,6 +122,9 @@ class EntityStore(Protocol):
     async def get(self, doc_id: str) -> StoredDoc | None:
         """The newest revision, or None."""
 
+    async def revision(self, doc_id: str) -> str | None:
+        """What `get` would tell as its revision, without the document."""
+
     async def put(self, row: EntityRow, body: bytes, rev: str | None) -> str:
         """Write and return the new revision. `rev` None creates. Raises Conflict. Durable on return."""
 

@@ -36,6 +36,10 @@ class CouchEntities:
         """See EntityStore."""
         return await self._workers.run(lambda client: _get(_database(client), doc_id))
 
+    async def revision(self, doc_id: str) -> str | None:
+        """See EntityStore."""
+        return await self._workers.run(lambda client: _database(client).revision(doc_id))
+
     async def put(self, row: EntityRow, body: bytes, rev: str | None) -> str:
         """See EntityStore."""
         if len(body) > self._max_body:

@@ -215,6 +215,12 @@ class MemoryEntities:
         await self.faults.at("entities.get", "before")
         return self._documents.get(doc_id)
 
+    async def revision(self, doc_id: str) -> str | None:
+        """See EntityStore."""
+        await self.faults.at("entities.revision", "before")
+        found = self._documents.get(doc_id)
+        return found.rev if found else None
+
     async def put(self, row: EntityRow, body: bytes, rev: str | None) -> str:
         """See EntityStore."""
         await self.faults.at("entities.put", "before")

@@ -24,6 +24,12 @@ class SqliteEntities:
         """See EntityStore."""
         return await self._reader.submit(lambda c: documents.current(c, "entities", doc_id))
 
+    async def revision(self, doc_id: str) -> str | None:
+        """See EntityStore."""
+        sql = "SELECT rev FROM entities WHERE doc_id = ? AND body IS NOT NULL"
+        row = await self._reader.submit(lambda c: c.execute(sql, (doc_id,)).fetchone())
+        return None if row is None else str(row[0])
+
     async def put(self, row: EntityRow, body: bytes, rev: str | None) -> str:
         """See EntityStore."""
         if len(body) > self._max_body:

@@ -238,6 +238,16 @@ class EntityStoreSuite:
             with pytest.raises(NotFound):
                 await store.entities.delete(doc_id, second)
 
+    async def test_the_revision_alone_is_the_documents(self, store: Store) -> None:
+        """Of what is there now, whatever its size; None before and after."""
+        assert await store.entities.revision("guest/a") is None
+        first = await store.entities.put(row("a"), entity(row("a"), version="1"), None)
+        assert await store.entities.revision("guest/a") == first
+        second = await store.entities.put(row("a"), entity(row("a"), version="2"), first)
+        assert await store.entities.revision("guest/a") == second != first
+        await store.entities.delete("guest/a", second)
+        assert await store.entities.revision("guest/a") is None
+
     async def test_of_concurrent_updates_one_wins(self, store: Store) -> None:
         """Optimistic concurrency."""
         rev = await store.entities.put(row("a"), entity(row("a")), None)

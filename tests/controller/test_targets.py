@@ -96,6 +96,34 @@ async def test_what_another_process_changed_is_seen_after_a_while() -> None:
     assert repr(targets).startswith("<Targets [1 kept")
 
 
+async def test_one_looks_again_for_all() -> None:
+    """However many invoke at that moment, the store is asked once, and not for the code; what is gone is gone for all."""
+    clock = Clock()
+    entities, targets, store = made(clock=clock)
+    await entities.save(action(), None)
+    first = await targets.find(GUEST, "guest", "", "a")
+    asked = []
+
+    async def count(operation: str, when: str) -> None:
+        asked.append(operation)
+        await asyncio.sleep(0)
+
+    store.faults.hook = count
+    clock.now = 6.0
+    found = await asyncio.gather(*(targets.find(GUEST, "guest", "", "a") for _ in range(20)))
+    assert all(each is first for each in found)
+    assert asked == ["entities.revision"]
+    doc = await store.entities.get("guest/a")
+    assert doc is not None
+    await store.entities.delete("guest/a", doc.rev)
+    clock.now = 12.0
+    for _ in range(2):
+        with pytest.raises(ApiError) as raised:
+            await targets.find(GUEST, "guest", "", "a")
+        assert raised.value.status == 404
+    assert repr(targets) == "<Targets [0 kept, 0 bytes]>"
+
+
 async def test_kept_code_is_bounded() -> None:
     """The least recently used go first; what is larger than everything allowed isn't kept at all."""
     entities, targets, _ = made(most=10_000)

@@ -16,12 +16,12 @@ from containers.docker import DockerDriver
 from containers.docker_config import DockerOptions
 from containers.docker_engine import Engine
 from containers.docker_network import Bridge
-from tests.contract.container_suite import ContainerSuite, Seen, body, until
+from tests.contract.container_suite import ContainerCalls, ContainerSuite, Seen, body, until
 
 pytestmark = pytest.mark.docker
 
 
-class OnDocker(ContainerSuite):
+class WithEngine:
     """`network`, `as_root` and `here`, whether the engine's networks are this machine's, choose the way to the container."""
 
     network = "none"
@@ -40,15 +40,6 @@ class OnDocker(ContainerSuite):
         yield driver
         await driver.close()
 
-
-    async def test_memory_between_runs(self) -> None:
-        """A container that hits its limit while idle is gone; the next request certainly reached nobody."""
-        seen = Seen()
-        container = await self.initialised("memory_later", seen)
-        body(await self.run(container, {}))
-        await until(lambda: seen.gone == 1)
-        assert await self.run(container, {}) is Failure.REFUSED
-
     async def nothing_of_it(self) -> list[dict[str, Any]]:
         """Containers, in any state, and networks that carry the driver's labels."""
         engine, label = Engine(), f"rewhisk.installation={self.installation}"
@@ -57,6 +48,18 @@ class OnDocker(ContainerSuite):
         networks = await engine.call(lambda client: client.networks(filters={"label": label}))
         await engine.close()
         return [*containers, *networks]
+
+
+class OnDocker(WithEngine, ContainerSuite):
+    """The whole contract."""
+
+    async def test_memory_between_runs(self) -> None:
+        """A container that hits its limit while idle is gone; the next request certainly reached nobody."""
+        seen = Seen()
+        container = await self.initialised("memory_later", seen)
+        body(await self.run(container, {}))
+        await until(lambda: seen.gone == 1)
+        assert await self.run(container, {}) is Failure.REFUSED
 
     async def test_the_engine_has_nothing_of_it(self) -> None:
         """After close neither a container, helpers included, nor a network."""
@@ -90,7 +93,7 @@ class TestNodejs(OnDocker):
         assert time.monotonic() - began < 2
 
 
-class TestNodejsNotRoot(OnDocker):
+class TestNodejsNotRoot(WithEngine, ContainerCalls):
     """By published ports."""
 
     kind = "nodejs:20"
@@ -99,7 +102,7 @@ class TestNodejsNotRoot(OnDocker):
     here = False
 
 
-class TestPythonNotRoot(OnDocker):
+class TestPythonNotRoot(WithEngine, ContainerCalls):
     """Without a network, by address."""
 
     kind = "python:3"

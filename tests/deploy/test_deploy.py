@@ -25,6 +25,7 @@ VERSION = "1.34"
 MANIFESTS = sorted(path for path in (DEPLOY / "kubernetes").glob("*.yaml") if path.name != "kustomization.yaml")
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SHELL = {'"${HOSTNAME##*-}"': "0", '"${POD_NAME##*-}"': "0"}
+ADDRESS = {"$POD_IP": "10.0.0.1"}
 
 
 def objects(path: Path) -> list[dict[str, Any]]:
@@ -36,7 +37,7 @@ def kubernetes_lines() -> Iterator[list[str]]:
         for each in objects(path):
             if each["kind"] == "StatefulSet":
                 text = each["spec"]["template"]["spec"]["containers"][0]["args"][0].partition("run.py ")[2]
-                for expression, value in SHELL.items():
+                for expression, value in (SHELL | ADDRESS).items():
                     text = text.replace(expression, value)
                 yield shlex.split(text)
 

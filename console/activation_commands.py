@@ -1,4 +1,4 @@
-"""`activation list|get|logs|result`."""
+"""`activation list|get|logs|result|retry`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 
 SILENCE = 60.0
 """Seconds without a sign of life after which a stream of lines counts as broken; the node gives one every 15."""
+
+UNKNOWN_FOR = 10.0
+"""Seconds for which `--wait` goes on asking for an activation that is neither recorded nor unfinished: records come later."""
+
+AWAY_FOR = 60.0
+"""Seconds for which `--wait` goes on asking a node that does not answer: it may be starting again."""
+
+wait_option = click.option("--wait", is_flag=True, help="Wait until it has ended and its record is there.")
 
 STATUS = ("success", "application error", "developer error", "internal error")
 """Upstream's status codes 0 to 3 in words."""
@@ -48,10 +56,11 @@ def when(text: str | None, now: float) -> str | None:
 @click.option("--upto", metavar="TIME", help="Only up to this time.")
 @click.option("--limit", type=click.IntRange(0, 200), default=30, show_default=True, help="How many; 0 means 200.")
 @click.option("--skip", type=click.IntRange(0), default=0, help="How many to leave out.")
+@click.option("--dead", is_flag=True, help="Only those that the platform gave up: `activation retry` asks for one once more.")
 @as_json
 @where
 def list_(
-    name: str | None, since: str | None, upto: str | None, limit: int, skip: int,
+    name: str | None, since: str | None, upto: str | None, limit: int, skip: int, dead: bool,
     apihost: str | None, auth: str | None, data_dir: Path, json_output: bool,
 ) -> None:  # fmt: skip
     """See the help."""
@@ -61,14 +70,15 @@ def list_(
 
     now = time.time()
     asked = {"name": name, "since": when(since, now), "upto": when(upto, now), "limit": str(limit), "skip": str(skip)}
-    query = {key: value for key, value in asked.items() if value is not None}
+    query = {key: value for key, value in asked.items() if value is not None} | ({"dead": "true"} if dead else {})
     rows = Api(find(apihost, auth, data_dir)).ask("GET", "namespaces/_/activations", None, query).body
     if json_output:
         print_json(rows)
         return
     shown = [_row(row) for row in (rows if isinstance(rows, list) else []) if isinstance(row, dict)]
     columns = ("started", "activation", "kind", "start", "duration", "status", "action")
-    print_table(columns, shown, "no activations yet: `run.py invoke NAME` makes one")
+    none = "nothing was given up" if dead else "no activations yet: `run.py invoke NAME` makes one"
+    print_table(columns, shown, none)
 
 
 def _row(row: dict[str, object]) -> tuple[object, ...]:
@@ -98,14 +108,38 @@ def _id_of(api: Api, given: str | None, last: bool) -> str:
     return str(rows[0]["activationId"])
 
 
-def _fetch(given: str | None, last: bool, part: str, target: tuple[str | None, str | None, Path]) -> dict[str, object]:
+def until_recorded(api: Api, path: str) -> None:
+    """Return when the activation at `path` has its record, or nobody has known of it for a while, or the node stays away."""
+    from console.exits import Unreachable
+
+    known = seen = time.monotonic()
+    while True:
+        try:
+            status = api.call("GET", path).status
+            pending = status == 404 and api.call("GET", path, None, {"pending": "true"}).status == 200
+        except Unreachable:
+            status, pending = 503, False
+        now = time.monotonic()
+        seen = seen if status == 503 else now
+        known = now if pending or status == 503 else known
+        if status not in (404, 503) or now > known + UNKNOWN_FOR or now > seen + AWAY_FOR:
+            return
+        time.sleep(0.2)
+
+
+def _fetch(
+    given: str | None, last: bool, part: str, target: tuple[str | None, str | None, Path], *, wait: bool
+) -> dict[str, object]:
     from urllib.parse import quote
 
     from console.api import Api
     from console.connection import find
 
     api = Api(find(*target))
-    return api.ask("GET", f"namespaces/_/activations/{quote(_id_of(api, given, last), safe='')}{part}").document
+    path = f"namespaces/_/activations/{quote(_id_of(api, given, last), safe='')}"
+    if wait:
+        until_recorded(api, path)
+    return api.ask("GET", f"{path}{part}").document
 
 
 @activation.command(help=help_text(
@@ -114,9 +148,12 @@ def _fetch(given: str | None, last: bool, part: str, target: tuple[str | None, s
 ))  # fmt: skip
 @click.argument("id", required=False)
 @click.option("--last", is_flag=True, help="The newest activation.")
+@wait_option
 @as_json
 @where
-def get(id: str | None, last: bool, apihost: str | None, auth: str | None, data_dir: Path, json_output: bool) -> None:
+def get(
+    id: str | None, last: bool, wait: bool, apihost: str | None, auth: str | None, data_dir: Path, json_output: bool
+) -> None:
     """See the help."""
     from urllib.parse import quote
 
@@ -126,6 +163,8 @@ def get(id: str | None, last: bool, apihost: str | None, auth: str | None, data_
 
     api = Api(find(apihost, auth, data_dir))
     path = f"namespaces/_/activations/{quote(_id_of(api, id, last), safe='')}"
+    if wait:
+        until_recorded(api, path)
     reply = api.call("GET", path)
     if reply.status == 404:
         pending = api.call("GET", path, None, {"pending": "true"})
@@ -165,10 +204,11 @@ def _follow(given: str | None, last: bool, target: tuple[str | None, str | None,
 @click.argument("id", required=False)
 @click.option("--last", is_flag=True, help="The newest activation.")
 @click.option("--follow", "-f", is_flag=True, help="Go on while it runs, line by line as it prints.")
+@wait_option
 @as_json
 @where
 def logs(
-    id: str | None, last: bool, follow: bool, apihost: str | None, auth: str | None, data_dir: Path, json_output: bool
+    id: str | None, last: bool, follow: bool, wait: bool, apihost: str | None, auth: str | None, data_dir: Path, json_output: bool
 ) -> None:
     """See the help."""
     from console.output import note, on_terminal, print_json, safe
@@ -178,7 +218,7 @@ def logs(
             raise WrongUsage("--follow prints lines: leave --json out")
         _follow(id, last, (apihost, auth, data_dir))
         return
-    found = _fetch(id, last, "/logs", (apihost, auth, data_dir))
+    found = _fetch(id, last, "/logs", (apihost, auth, data_dir), wait=wait)
     if json_output:
         print_json(found)
         return
@@ -192,11 +232,42 @@ def logs(
 @activation.command(help=help_text("Print the result of an activation.", "activation result --last"))
 @click.argument("id", required=False)
 @click.option("--last", is_flag=True, help="The newest activation.")
+@wait_option
 @as_json
 @where
-def result(id: str | None, last: bool, apihost: str | None, auth: str | None, data_dir: Path, json_output: bool) -> None:
+def result(
+    id: str | None, last: bool, wait: bool, apihost: str | None, auth: str | None, data_dir: Path, json_output: bool
+) -> None:
     """See the help."""
     from console.output import print_json
 
-    found = _fetch(id, last, "/result", (apihost, auth, data_dir))
+    found = _fetch(id, last, "/result", (apihost, auth, data_dir), wait=wait)
     print_json(found if json_output else found.get("result"))
+
+
+@activation.command(help=help_text(
+    "Ask once more for what the platform gave up (`activation list --dead`), as long as the journal holds what was asked.\n\n"
+    "It runs under an id of its own, which is printed.",
+    "activation retry 3f2a9f0c6f8b4bb0aa9f0c6f8bbbb001", "activation retry --wait ID",
+))  # fmt: skip
+@click.argument("id")
+@wait_option
+@as_json
+@where
+def retry(id: str, wait: bool, apihost: str | None, auth: str | None, data_dir: Path, json_output: bool) -> None:
+    """See the help."""
+    from urllib.parse import quote
+
+    from console.api import Api
+    from console.connection import find
+    from console.output import note, on_terminal, print_json
+
+    api = Api(find(apihost, auth, data_dir))
+    path = "namespaces/_/activations"
+    made = str(api.ask("POST", f"{path}/{quote(id, safe='')}/retry").document.get("activationId", ""))
+    if not wait:
+        print_json({"activationId": made}) if json_output else print(f"ok: retried as {made}" if on_terminal() else made)
+        return
+    note(f"retried as {made}")
+    until_recorded(api, f"{path}/{made}")
+    print_json(api.ask("GET", f"{path}/{made}").body)

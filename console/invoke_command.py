@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from console.command import as_json, help_text, pairs_option, where
 from console.exits import ACTION_ERROR
+
+if TYPE_CHECKING:
+    from console.api import Api
 
 
 def arguments(pairs: tuple[tuple[str, str], ...], file: Path | None) -> dict[str, object]:
@@ -37,10 +41,11 @@ def arguments(pairs: tuple[tuple[str, str], ...], file: Path | None) -> dict[str
 @click.option("--param-file", "-P", type=click.Path(path_type=Path), metavar="FILE", help="Arguments as a JSON object.")
 @click.option("--blocking", "-b", is_flag=True, help="Wait for the result.")
 @click.option("--result", "-r", is_flag=True, help="Wait, and print only the result.")
+@click.option("--wait", is_flag=True, help="Wait for the record, however long it takes; the node may be restarted meanwhile.")
 @as_json
 @where
 def invoke(
-    name: str, params: tuple[tuple[str, str], ...], param_file: Path | None, blocking: bool, result: bool,
+    name: str, params: tuple[tuple[str, str], ...], param_file: Path | None, blocking: bool, result: bool, wait: bool,
     apihost: str | None, auth: str | None, data_dir: Path, json_output: bool,
 ) -> int:  # fmt: skip
     """See the help."""
@@ -50,16 +55,18 @@ def invoke(
 
     body, path = arguments(params, param_file), entity_path(name, "actions")
     api = Api(find(apihost, auth, data_dir))
-    wait = blocking or result
-    query = {"blocking": str(wait).lower(), "result": str(result).lower()}
+    waits = blocking or result
+    query = {"blocking": str(waits).lower(), "result": str(result).lower()}
     reply = api.call("POST", path, body, query)
     activation = reply.headers.get("x-openwhisk-activation-id") or str(reply.document.get("activationId", ""))
+    if reply.status == 202 and wait:
+        return _waited(api, activation, result)
     if reply.status == 202:
         if json_output:
             print_json({"activationId": activation})
         else:
             print(f"ok: invoked {name} with id {activation}" if on_terminal() else activation)
-        if wait:
+        if waits:
             note(f"not finished yet; `run.py activation get {activation}` tells when it is")
         return 0
     failed = reply.status in (500, 502) and bool(activation)
@@ -69,3 +76,17 @@ def invoke(
     if failed:
         note(f"error: activation {activation} failed; `run.py activation logs {activation}` shows its logs")
     return ACTION_ERROR if failed else 0
+
+
+def _waited(api: Api, activation: str, only_result: bool) -> int:
+    """Print the record, or its result, once it is there."""
+    from console.activation_commands import until_recorded
+    from console.output import print_json
+
+    path = f"namespaces/_/activations/{activation}"
+    until_recorded(api, path)
+    record = api.ask("GET", path).document
+    response = record.get("response")
+    good = isinstance(response, dict) and response.get("success") is True
+    print_json(response.get("result") if only_result and isinstance(response, dict) else record)
+    return 0 if good else ACTION_ERROR

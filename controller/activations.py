@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET
 
-from controller import access, errors, names, tail
+from controller import access, dead_letters, errors, names, tail
 from controller.context import Api
 from controller.cors import Cors
 from controller.http import Reply, Request
@@ -19,7 +19,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 async def list_all(api: Api, request: Request) -> Reply:
-    """GET activations: newest first, summaries unless `docs`."""
+    """GET activations: newest first, summaries unless `docs`; with `dead=true` those that the platform gave up."""
     access.require_own(request.identity, request.namespace)
     page = request.query.page(COLLECTION, api.limits.list_max, api.limits.list_default)
     docs = request.query.flag("docs")
@@ -31,6 +31,8 @@ async def list_all(api: Api, request: Request) -> Reply:
     if page.count:
         count = max(0, await api.deps.activations.count(query) - page.skip)
         return Reply(200, b'{"activations":%d}' % count)
+    if request.query.flag("dead"):
+        return Reply(200, b"[" + b",".join(map(summary, await dead_letters.listed(api, query))) + b"]")
     rows = map(api_form if docs else summary, await api.deps.activations.list(query))
     return Reply(200, b"[" + b",".join(rows) + b"]")
 

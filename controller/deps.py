@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from config.limits import SystemLimits
 from config.manifest import Manifest
 from config.param_keys import ParamKeys
+from messages.events import Accepted
 from messages.wire import ControllerId
 from store.contract import ActivationStore, EntityStore, SubjectStore
 from transport.contract import Compositions, Invoker
@@ -38,6 +39,11 @@ class Operator:
     """What `/invokers` answers; empty where this process is its only invoker."""
 
 
+async def nothing_kept(activation_id: str) -> Accepted | None:
+    """No journal is at hand."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class ApiDeps:
     """Everything `create_app` needs. Times in seconds unless named otherwise."""
@@ -54,6 +60,8 @@ class ApiDeps:
     """32 lower-case hex digits."""
     new_transid: Callable[[], str]
     """32 letters and digits."""
+    accepted: Callable[[str], Awaitable[Accepted | None]] = nothing_kept
+    """What an activation was accepted with, as long as a journal holds it."""
     limits: SystemLimits = field(default_factory=SystemLimits)
     controller: ControllerId = field(default_factory=lambda: ControllerId("0"))
     controllers: Callable[[], int] = lambda: 1

@@ -318,6 +318,8 @@ def web_unauthorized() -> ApiError:
 # --- service ----------------------------------------------------------------------------------------------------------
 
 INTERNAL = "There was an internal server error."
+NOT_GIVEN_UP = "Only an activation that the platform gave up can be retried."
+NOT_RETAINED = "What this activation was asked to do is not kept any more."
 OVERLOADED = "The server is currently unavailable (because it is overloaded or down for maintenance)."
 REQUEST_TOO_LARGE = "Request too large"
 

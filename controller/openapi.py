@@ -83,11 +83,13 @@ SAID: dict[tuple[str, str], dict[str, Said]] = {
     ("rules", LIST): {"GET": _list("RuleRow")},
     ("rules", ONE): {**_entity("Rule"), "POST": Said({200: _PLAIN}, body=of("RuleStatus"), needs_body=True)},
     ("activations", LIST): {
-        "GET": _list("ActivationRow", ("name", TEXT), ("since", _SINCE), ("upto", _SINCE), ("docs", _FLAG))
+        "GET": _list("ActivationRow", ("name", TEXT), ("since", _SINCE), ("upto", _SINCE), ("docs", _FLAG), ("dead", _FLAG))
     },
     ("activations", ONE): {"GET": Said({200: {"anyOf": [of("Activation"), of("ActivationState")]}}, (("pending", _FLAG),))},
     ("activations", CONTENTS): {"GET": Said({200: {"anyOf": [of("Activation"), of("ActivationState")]}}, (("pending", _FLAG),))},
-    ("activations", TWO): {"GET": Said({200: {"anyOf": [of("Logs"), of("Response")]}})},
+    ("activations", TWO): {
+        "GET": Said({200: {"anyOf": [of("Logs"), of("Response")]}}), "POST": Said({202: of("ActivationId")}),
+    },
     ("limits", LIST): {"GET": Said({200: of("NamespaceLimits")})},
     ("limits", ONE): {"GET": Said({})},
 }  # fmt: skip
@@ -134,7 +136,7 @@ def _path_schema(name: str, collection: str) -> Schema:
     if collection == "activations" and name == "package":
         return {"type": "string", "pattern": ID_PATTERN}
     if collection == "activations" and name == "name":
-        return {"anyOf": [{"type": "string", "pattern": ID_PATTERN}, {"enum": ["logs", "result"]}]}
+        return {"anyOf": [{"type": "string", "pattern": ID_PATTERN}, {"enum": ["logs", "result", "retry"]}]}
     return {"type": "string", "pattern": NAME_PATTERN}
 
 

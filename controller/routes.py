@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
-from controller import actions, activations, errors, fire, invoke, names, namespaces, packages, rules, triggers
+from controller import actions, activations, dead_letters, errors, fire, invoke, names, namespaces, packages, rules, triggers
 from controller.context import Api
 from controller.http import Request
 from controller.stream import Answer
@@ -44,6 +44,7 @@ ROUTES: dict[tuple[str, str, str], Handler] = {
     ("activations", ONE, "GET"): activations.get,
     ("activations", CONTENTS, "GET"): activations.get,
     ("activations", TWO, "GET"): activations.part,
+    ("activations", TWO, "POST"): dead_letters.retry,
     ("limits", LIST, "GET"): namespaces.limits,
     ("limits", ONE, "GET"): namespaces.limits_inner,
 }

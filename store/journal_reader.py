@@ -24,6 +24,15 @@ TRIES = 3
 """How often a reading that misses a number starts again: the owner may just have compacted (design, "Reading")."""
 
 
+async def accepted(log: DocumentLog, activation_id: str) -> Accepted | None:
+    """What an activation was accepted with, in whichever stream, as long as a journal holds it."""
+    for stream in await log.streams():
+        for _, _, event in await JournalReader(log, stream).history(activation_id):
+            if isinstance(event, Accepted):
+                return event
+    return None
+
+
 class Missing(Exception):
     """A number that should be there is not: compacted meanwhile, or damage."""
 

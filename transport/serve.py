@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -31,6 +32,7 @@ from controller.deps import ApiDeps, Operator
 from store.contract import Store
 from store.data_dir import DataDir
 from store.errors import StoreUnavailable
+from store.journal_reader import accepted
 from store.retention import Retention
 from store.secret_files import ADMIN_KEY, GUEST_AUTH, keep_secret, read_secret, write_secret
 from transport.clock import LoopClock
@@ -213,6 +215,7 @@ class _Serving:
             monotonic=clock.monotonic,
             new_activation_id=new_id,
             new_transid=new_id,
+            accepted=partial(accepted, store.journal),
             limits=limits,
             param_keys=node.param_keys,
             cors=self.settings.cors,

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -25,6 +26,7 @@ from controller.components import Components
 from controller.deps import ApiDeps, Operator
 from store.contract import Store
 from store.data_dir import DataDir
+from store.journal_reader import accepted
 from store.secret_files import ADMIN_KEY, GUEST_AUTH, keep_secret, write_secret
 from transport.clock import LoopClock
 from transport.controller import Controller
@@ -161,6 +163,7 @@ class _Serving:
             monotonic=clock.monotonic,
             new_activation_id=new_id,
             new_transid=new_id,
+            accepted=partial(accepted, store.journal),
             limits=limits,
             param_keys=ParamKeys.of(settings.param_keys),
             controller=controller.id,

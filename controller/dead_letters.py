@@ -51,11 +51,11 @@ async def _newest(api: Api, query: ActivationQuery) -> AsyncIterator[ActivationR
 
 async def retry(api: Api, request: Request) -> Reply:
     """POST activations/ID/retry: what was given up is asked for once more, under an id of its own."""
-    if request.name != "retry":
-        raise errors.unknown_path()
     activation_id = request.package
     names.check_activation_id(activation_id)
     access.require_own(request.identity, f"{request.namespace}/{activation_id}")
+    if request.name != "retry":
+        raise errors.unknown_path()
     api.throttles.invocation(request.identity)
     record = await api.deps.activations.get(request.namespace, activation_id)
     if record is None:

@@ -88,7 +88,7 @@ SAID: dict[tuple[str, str], dict[str, Said]] = {
     ("activations", ONE): {"GET": Said({200: {"anyOf": [of("Activation"), of("ActivationState")]}}, (("pending", _FLAG),))},
     ("activations", CONTENTS): {"GET": Said({200: {"anyOf": [of("Activation"), of("ActivationState")]}}, (("pending", _FLAG),))},
     ("activations", TWO): {
-        "GET": Said({200: {"anyOf": [of("Logs"), of("Response")]}}), "POST": Said({202: of("ActivationId")}),
+        "GET": Said({200: {"anyOf": [of("Logs"), of("Response")]}}), "POST": Said({202: of("ActivationId")}, body=_OBJECT),
     },
     ("limits", LIST): {"GET": Said({200: of("NamespaceLimits")})},
     ("limits", ONE): {"GET": Said({})},

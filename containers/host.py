@@ -128,7 +128,7 @@ class ContainerHost:
             if hosted.unwanted:
                 hosted.reply(Removed())
             else:
-                hosted.reply(_not_created(error))
+                hosted.reply(_not_created(error, self._driver.problem() is not None))
             return
         if hosted.unwanted:
             await self._remove(cid, hosted)
@@ -245,9 +245,10 @@ async def _later(reply: Reply) -> None:
     reply(Removed())
 
 
-def _not_created(error: Exception) -> NotCreated:
+def _not_created(error: Exception, away: bool) -> NotCreated:
+    """What the proxy is told. While the driver can't make any (`away`) nobody's fault is one of the activation's tries."""
     if isinstance(error, ImageMissing):
         return NotCreated(outcome.DEVELOPER_ERROR, str(error), True)
     if isinstance(error, KindUnavailable):
         return NotCreated(outcome.WHISK_ERROR, str(error), True)
-    return NotCreated(outcome.WHISK_ERROR, outcome.NO_RESOURCES, False, isinstance(error, Unavailable))
+    return NotCreated(outcome.WHISK_ERROR, outcome.NO_RESOURCES, False, away or isinstance(error, Unavailable))

@@ -9,7 +9,7 @@ import time
 from typing import Any
 from urllib.parse import quote
 
-from messages.events import Accepted
+from messages.events import Accepted, Claimed
 from tests.cluster.cluster import Cluster, Process
 from tests.crash.node import NoAnswer, until
 from tests.crash.story import Asked, Stored, Story, _arguments, leaked
@@ -69,6 +69,13 @@ class ClusterStory(Story):
             return self.invoke(controller, action, n, blocking=blocking, **arguments)
         except NoAnswer:  # invoke notes these itself; one from a broken status line ends here
             return self.asked[n]
+
+
+def claims(cluster: Cluster, stream: str) -> list[Claimed]:
+    """The claims of a stream: how often it changed hands, and its first one."""
+    found = [each for each in documents(cluster, "journal") if each["_id"].startswith(f"ev:{stream}:")]
+    events = journal_events((int(each["_id"].rpartition(":")[2]), json.dumps(each).encode()) for each in found)
+    return [event for _, event in events if isinstance(event, Claimed)]
 
 
 def at_rest(controllers: list[Process], nodes: list[Process], seconds: float = 90.0) -> None:

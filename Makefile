@@ -7,7 +7,7 @@ PYTHONS := $(PYTHON) python3.13 python3.12 python3.11 python3
 
 # Stamps carry a checksum of what was installed: nothing is installed again until a requirement changes.
 RUN_STAMP := $(VENV)/.installed-run-$(shell cksum < requirements.txt | tr ' ' '-')
-DEV_STAMP := $(VENV)/.installed-dev-$(shell cat requirements.txt requirements-dev.txt | cksum | tr ' ' '-')
+DEV_STAMP := $(VENV)/.installed-dev-$(shell cat requirements*.txt | cksum | tr ' ' '-')
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-input
 
 CLIENTS_STAMP := tests/clients/node_modules/.installed-$(shell cat tests/clients/package-lock.json 2>/dev/null | cksum | tr ' ' '-')

@@ -237,6 +237,9 @@ class Settings:
     prewarm_check: float = _option(
         "10m", parse.positive_duration, "How often reactive stem cells follow the cold starts since then (upstream's 10 min)."
     )
+    otlp: str | None = _option(
+        "none", parse.optional(parse.url), "OpenTelemetry collector that gets spans of activations (OTLP, HTTP).", metavar="URL"
+    )
     policy: Path | None = _option(
         "none", _maybe_path, "Python file whose class Policy schedules the activations; none: the built-in policy.", metavar="FILE"
     )

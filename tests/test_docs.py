@@ -67,7 +67,7 @@ def test_every_page_is_found_from_the_readme():
 def test_every_dependency_has_its_line():
     """docs/dependencies.md names all of requirements*.txt, and nothing else."""
     wanted = set()
-    for file in ("requirements.txt", "requirements-dev.txt"):
+    for file in ("requirements.txt", "requirements-dev.txt", "requirements-otlp.txt"):
         lines = (ROOT / file).read_text().splitlines()
         wanted |= {re.split(r"[=\[]", line)[0] for line in lines if line and line[0] not in "#-"}
     text = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
@@ -76,7 +76,7 @@ def test_every_dependency_has_its_line():
 
 def test_pinned():
     """Every requirement names one version."""
-    for file in ("requirements.txt", "requirements-dev.txt"):
+    for file in ("requirements.txt", "requirements-dev.txt", "requirements-otlp.txt"):
         for line in (ROOT / file).read_text().splitlines():
             assert not line or line[0] in "#-" or re.fullmatch(r"[\w.-]+(\[\w+\])?==[\w.]+", line), line
 

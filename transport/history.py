@@ -59,10 +59,11 @@ class Placed(Struct):
 
 
 class History:
-    """`observe` is an Instrument; `wall_ms` epoch ms."""
+    """`observe` is an Instrument; `wall_ms` epoch ms; `on_past` is told of each activation that has ended."""
 
-    def __init__(self, wall_ms: Callable[[], int]) -> None:
+    def __init__(self, wall_ms: Callable[[], int], on_past: Callable[[Past], None] | None = None) -> None:
         self._wall_ms = wall_ms
+        self._on_past = on_past
         self._latest: deque[Past] = deque(maxlen=LATEST)
         self._seconds: deque[Second] = deque(maxlen=SECONDS)
         self._placed: dict[str, Placed] = {}
@@ -93,10 +94,13 @@ class History:
             self._seconds.append(Second(second, times=[]))
         self._seconds[-1].add(took, finished.status_code != 0)
         placed = self._placed.pop(finished.id, None)
-        self._latest.append(Past(
+        past = Past(
             finished.id, message.user.namespace.name, str(message.action.fqn), finished.status_code,
             placed.start if placed else "", finished.attempts, finished.end, stages(finished, placed, now),
-        ))  # fmt: skip
+        )  # fmt: skip
+        self._latest.append(past)
+        if self._on_past is not None:
+            self._on_past(past)
 
     def latest(self, namespace: str | None) -> list[Past]:
         """Newest first; of one namespace if one is named."""

@@ -7,7 +7,7 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,9 @@ from transport.clock import LoopClock
 from transport.compositions import CompositionCore, CompositionDoor
 from transport.core import Core
 from transport.drivers import open_driver
-from transport.history import History
 from transport.local import LocalAnswers, LocalInvoker
 from transport.membership import Membership
-from transport.metrics import Metrics
+from transport.observers import Observers
 from transport.parts import journal_settings, pool_settings, stream_rules
 from transport.policy import load_policy
 
@@ -66,7 +65,6 @@ class Node:
         self.limits = limits
         self.manifest = manifest
         self.answers = LocalAnswers()
-        self.metrics = Metrics(self.live, self.status)
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.started = time.monotonic()
         self.draining = False
@@ -74,7 +72,8 @@ class Node:
         self._data_dir = data_dir
         self._loop = asyncio.get_running_loop()
         self._clock = LoopClock(self._loop)
-        self._history = History(self._clock.wall_ms)
+        self._observers = Observers(settings, self._clock.wall_ms, self.live, self.status)
+        self.metrics = self._observers.metrics
         self._tasks: set[asyncio.Task[None]] = set()
         self._store: Store | None = None
         self._core: Core | None = None
@@ -96,7 +95,7 @@ class Node:
         """This node's place in a cluster."""
         if settings.kafka:
             self.member = Membership(
-                settings, self._clock, self.spawn, self._observe, self.answers, limits, manifest, data_dir.path,
+                settings, self._clock, self.spawn, self._observers.observe, self.answers, limits, manifest, data_dir.path,
                 fit=self._fit, writer=self._writer, on_failure=self._actor_failed,
             )  # fmt: skip
 
@@ -200,7 +199,7 @@ class Node:
             pool=pool_settings(self.settings, self.manifest),
             policy=self._policy,
             journal_settings=journal_settings(self.settings),
-            instrument=self._observe,
+            instrument=self._observers.observe,
             on_failure=self._actor_failed,
             on_fenced=lambda: self._end(FENCED),
             on_failed=lambda error: self._end(str(error)),
@@ -299,10 +298,6 @@ class Node:
         log.error("actor failed", actor=name, activation_id=getattr(message, "activation_id", None), exc_info=error)
         self.metrics.observe("actor failed", {"actor": name})
 
-    def _observe(self, step: str, facts: Mapping[str, object]) -> None:
-        self.metrics.observe(step, facts)
-        self._history.observe(step, facts)
-
     def _end(self, reason: str) -> None:
         self._ready, self._ended = False, True
         if not self.failed.done():
@@ -363,7 +358,7 @@ class Node:
             "uptime": round(self.age(), 3),
             "queued": sum(each.state == "queued" for each in own.values()),
             "running": sum(each.state == "running" for each in own.values()),
-            "latest": self._history.latest(namespace),
+            "latest": self._observers.history.latest(namespace),
             "ended": self._ended,
         }
         if namespace is None:
@@ -371,7 +366,7 @@ class Node:
             status["compositions"] = self.compositions.live()
             status["taken"] = self.member.taken() if self.member is not None else []
             status["parts"] = self._parts()
-            status["seconds"] = self._history.seconds()
+            status["seconds"] = self._observers.history.seconds()
             status["store"] = self._opened().cost()
             status |= core.overview(self._resumed) | core.services.pool_view()
         return status
@@ -440,6 +435,7 @@ class Node:
             await self._store.close()
         if self._note is not None:
             self._note.close()
+        await self._observers.close()
 
 
 def new_id() -> str:

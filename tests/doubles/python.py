@@ -24,9 +24,10 @@ while line := sys.stdin.readline():
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
         result = {"error": str(error)}
-    print(json.dumps(result), file=out, flush=True)
+    print(json.dumps(result), file=out)
     sys.stdout.flush()
     sys.stderr.flush()
+    out.flush()
 """
 action = None
 answers = None

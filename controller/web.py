@@ -62,7 +62,8 @@ async def _run(api: Api, request: Request, path: WebPath, owner: Identity, targe
     preflight = export.custom_options and request.method == "OPTIONS"
     if not preflight and not _allowed(export, request, caller):
         raise errors.web_unauthorized()
-    arguments = await _arguments(api, request, path, target, export, caller)
+    body = await request.body(limits.payload(owner, api.limits))
+    arguments = _arguments(request, path, target, export, caller, body)
     invocation = await invoke.start(api, request, owner, target, content(target.defaults, arguments), blocking=True)
     record = await invoke.wait_for(request, invocation, api.limits.blocking_wait / 1000)
     header = (invoke.ACTIVATION_ID, invocation.id.encode())
@@ -98,10 +99,9 @@ def _allowed(export: WebExport, request: Request, caller: str | None) -> bool:
     return export.required is not None and given is not None and same(given.decode("latin-1"), export.required)
 
 
-async def _arguments(
-    api: Api, request: Request, path: WebPath, target: Target, export: WebExport, caller: str | None
+def _arguments(
+    request: Request, path: WebPath, target: Target, export: WebExport, caller: str | None, body: bytes
 ) -> dict[str, object]:
-    body = await request.body(api.limits.payload)
     media_type: MediaType | None = media_type_of(request, body)
     described = metadata(request, path, caller, media_type)
     query: bytes = request.scope["query_string"]

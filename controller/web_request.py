@@ -54,8 +54,12 @@ def parse_path(segments: list[str]) -> WebPath | None:
 
 
 def metadata(request: Request, path: WebPath, user: str | None, media_type: MediaType | None) -> dict[str, object]:
-    """The arguments that describe the request itself."""
-    kept = {name: value for name, value in request.headers.items() if name not in _NOT_HEADERS}
+    """The arguments that describe the request itself.
+
+    Credentials of a `user` of this API are not among the headers: the action is somebody else's, and arguments are journaled.
+    """
+    hidden = _NOT_HEADERS if user is None else _NOT_HEADERS | {b"authorization"}
+    kept = {name: value for name, value in request.headers.items() if name not in hidden}
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in kept.items()}
     if media_type is not None:
         headers["content-type"] = media_type.shown(media_type.charset.upper())

@@ -361,6 +361,8 @@ THROTTLE_GROUPS = ("throttle-concurrent", "throttle-rate")
 DEVIATIONS = {
     "exec/code-base64-newline": "upstream fails with 500 on base64 with white space around it; here it is the caller's 400",
     "conductors/array": "upstream fails without a record; here the composition's record says that it failed",
+    "web/json-authenticated": "the credentials that name `__ow_user` are not among the headers that the action gets",
+    "web/json-other-user": "the same",
     "fire/one-rule-action-record": "the caller's credentials are not among the headers that a rule's action gets",
 }
 """Exchanges answered otherwise on purpose; each is a line of docs/compatibility.md."""

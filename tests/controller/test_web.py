@@ -30,6 +30,32 @@ async def test_an_action_runs_as_its_owner_whoever_calls() -> None:
         assert answer.headers["x-openwhisk-activation-id"] == message.activation_id
 
 
+async def test_keys_of_this_api_are_not_handed_to_the_action_other_credentials_are() -> None:
+    """The action is its owner's, not the caller's; its arguments are journaled."""
+    async with serving() as server:
+        await put_web(server)
+        for auth in ("guest", "other"):
+            answer = await server.send("GET", f"{WEB}/w.json", auth=auth)
+            assert "authorization" not in answer.json["__ow_headers"]
+        await put_web(server, raw_http=True)
+        assert "authorization" not in (await server.send("GET", f"{WEB}/w.json")).json["__ow_headers"]
+        bearer = await server.send("GET", f"{WEB}/w.json", auth=None, headers={"Authorization": "Bearer mine"})
+        assert bearer.json["__ow_headers"]["authorization"] == "Bearer mine"
+
+
+async def test_the_owners_limit_of_the_payload_counts() -> None:
+    """openwhisk-controller.md 2.2: `maxPayloadSize`, of the namespace that owns the action."""
+    async with serving() as server:
+        await server.store.subjects.put("guest/limits", b'{"maxPayloadSize": "1000 B"}', None)
+        await put_web(server)
+        assert (await server.send("POST", f"{WEB}/w.http", {"x": "y" * 900}, auth="other")).status == 204
+        refused = await server.send("POST", f"{WEB}/w.http", {"x": "y" * 1000}, auth="other")
+        assert (refused.status, refused.error) == (413, "Request larger than allowed: 1009 > 1000 bytes.")
+        chunked = b"%x\r\n%b\r\n0\r\n\r\n" % (2000, b"z" * 2000)
+        head = f"POST {WEB}/w.http HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+        assert b" 413 " in await server.raw(head.encode() + chunked)
+
+
 async def test_what_takes_too_long_is_answered_202_with_its_id() -> None:
     async with serving(limits=SystemLimits(blocking_wait=50)) as server:
         await put_web(server)

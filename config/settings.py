@@ -95,6 +95,11 @@ class Settings:
     keep_activations: float = _flag("7d", parse.positive_duration, "How long activation records are kept.")
     keep_journal: float = _flag("1d", parse.positive_duration, "How long journal documents below the newest snapshot are kept.")
 
+    cron: bool = _option(
+        "off", parse.switch,
+        "Whether triggers with an annotation `cron` (five fields, UTC) fire by the clock; of several controllers number 0 does it.",
+    )  # fmt: skip
+
     # The cluster: without a broker the node stands alone.
     kafka: tuple[str, ...] | None = _flag(
         "none",

@@ -73,6 +73,8 @@ class ApiDeps:
     """Host names taken beside the local ones: the bind address, --api-host's."""
     info: Info = field(default_factory=Info)
     operator: Operator = field(default_factory=Operator)
+    cron: bool = False
+    """Whether triggers with an annotation `cron` fire by the clock."""
     param_keys: ParamKeys = field(default_factory=ParamKeys)
     """What parameters are encrypted with where they are stored."""
     auth_ttl: float = 5.0

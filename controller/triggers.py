@@ -6,7 +6,7 @@ import msgspec
 from marshmallow import ValidationError
 from msgspec import structs
 
-from controller import access, errors, names
+from controller import access, cron, errors, names
 from controller.context import Api
 from controller.entities import Pair, TriggerEntity, encode
 from controller.http import Reply, Request
@@ -48,6 +48,8 @@ async def put(api: Api, request: Request) -> Reply:
     """PUT a trigger: annotations and parameters are replaced as a whole, its rules stay."""
     doc_id = own_id(request)
     overwrite, given = await read_put(api, request, COLLECTION)
+    if api.deps.cron:
+        _check_schedule(given.annotations or [])
     async with api.entities.turn(doc_id):
         found = await api.entities.find(doc_id, TriggerEntity)
         if found is not None and not overwrite:
@@ -71,6 +73,16 @@ def _check_feed(annotations: list[Pair]) -> None:
             names.path(msgspec.json.decode(pair.value))
         except ValidationError:
             raise errors.failed(400, errors.FEED_ILLEGAL) from None
+
+
+def _check_schedule(annotations: list[Pair]) -> None:
+    """Raises ApiError 400 for an annotation `cron` that is no schedule."""
+    text = cron.text_of(annotations)
+    try:
+        if text is not None:
+            cron.parse(text)
+    except ValueError as error:
+        raise errors.failed(400, str(error)) from None
 
 
 def _changed(old: TriggerEntity, given: EntityPut) -> TriggerEntity:

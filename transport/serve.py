@@ -26,6 +26,7 @@ from config.param_keys import ParamKeys
 from config.ports import bind
 from config.settings import Settings
 from controller import system_packages
+from controller.alarms import Alarms
 from controller.app import App, create_app
 from controller.components import Components
 from controller.deps import ApiDeps, Operator
@@ -133,6 +134,8 @@ class _Serving:
             self.took_up = True
             node.spawn(self._keep_clean(node, store))
             node.spawn(system_packages.keep_trying(app.api))
+            if settings.cron:
+                node.spawn(Alarms(app.api).run())
             node.spawn(self._watch_disk(node))
             gc.freeze()  # what the start made stays: no collection has to look at it
             self.screen.on_ready(node.age(), resumed)
@@ -216,6 +219,7 @@ class _Serving:
             new_activation_id=new_id,
             new_transid=new_id,
             accepted=partial(accepted, store.journal),
+            cron=self.settings.cron,
             limits=limits,
             param_keys=node.param_keys,
             cors=self.settings.cors,

@@ -21,6 +21,7 @@ from config.param_keys import ParamKeys
 from config.ports import bind
 from config.settings import Settings
 from controller import system_packages
+from controller.alarms import Alarms
 from controller.app import create_app
 from controller.components import Components
 from controller.deps import ApiDeps, Operator
@@ -101,6 +102,8 @@ class _Serving:
             if not await self._until(opening, controller):
                 return not controller.failed.done()
             controller.spawn(system_packages.keep_trying(app.api))
+            if settings.cron and settings.id == 0:
+                controller.spawn(Alarms(app.api).run())
             self.screen.on_ready(controller.age())
             return await self._until_stopped(controller)
         finally:
@@ -164,6 +167,7 @@ class _Serving:
             new_activation_id=new_id,
             new_transid=new_id,
             accepted=partial(accepted, store.journal),
+            cron=settings.cron,
             limits=limits,
             param_keys=ParamKeys.of(settings.param_keys),
             controller=controller.id,

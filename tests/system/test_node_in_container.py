@@ -28,9 +28,10 @@ AUTH = "789c46b1-71f6-4ed5-8c54-816aa4f8c502:abczO3xZCLrMN6v2BKK1dXYFpXlPkccOFqm
 def place(tmp_path: Path) -> Iterator[tuple[Any, str, Path]]:
     """Engine, a network, and what the machine has, mounted into a container that is empty but for it."""
     assert make_images([PAUSE, "rewhisk/python:3.11"]) == 0
-    client, _ = connect("", 60)
+    client, address = connect("", 60)
     name = f"rewhisk-test-{secrets.token_hex(4)}"
     client.create_network(name, driver="bridge")
+    (tmp_path / "engine").write_text(address.removeprefix("unix://"))
     yield client, name, tmp_path
     for each in client.containers(all=True, filters={"network": name}):
         client.remove_container(each["Id"], force=True)
@@ -43,7 +44,8 @@ def start(client: Any, network: str, directory: Path) -> str:
     runtimes = Path(own_runtimes(directory))
     parts = {Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), ROOT}
     parts |= {path for path in map(Path, ("/usr", "/lib", "/lib64", "/bin")) if path.exists()}
-    binds = [f"{path.resolve()}:{path}:ro" for path in parts] + ["/var/run/docker.sock:/var/run/docker.sock", f"{directory}:/work"]
+    engine = (directory / "engine").read_text()
+    binds = [f"{path.resolve()}:{path}:ro" for path in parts] + [f"{engine}:/var/run/docker.sock", f"{directory}:/work"]
     command = [
         str(Path(sys.executable)), str(ROOT / "run.py"), "node", "--driver", "docker", "--host", "0.0.0.0", "--port", "3233",
         "--data-dir", "/work/data", "--auth", AUTH, "--runtimes", f"/work/{runtimes.name}",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import http.client
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -79,3 +82,66 @@ def test_entities_survive_kill_9(start_node: StartNode) -> None:
     links = json.loads(_run(again, "trigger", "get", "t", auth=auth))["rules"]
     assert {name: link["status"] for name, link in links.items()} == {"guest/r1": "active", "guest/r2": "inactive"}
     assert json.loads(_run(again, "package", "get", "u", auth=auth))["actions"]
+
+
+def _ask(node: NodeProcess, method: str, path: str, body: object = None) -> tuple[int, Any]:
+    """Status and JSON of one request as guest. Raises OSError, HTTPException if the node dies meanwhile."""
+    link = http.client.HTTPConnection(*node.address, timeout=60)
+    try:
+        key = base64.b64encode(KEYS["guest"].encode()).decode()
+        data = None if body is None else json.dumps(body)
+        link.request(
+            method, f"/api/v1/namespaces/_/{path}", data, {"Authorization": f"Basic {key}", "Content-Type": "application/json"}
+        )
+        answer = link.getresponse()
+        return answer.status, json.loads(answer.read() or b"null")
+    finally:
+        link.close()
+
+
+def test_kill_9_amid_rules_that_come_and_go(start_node: StartNode) -> None:
+    """Every rule whose creation was answered is there, active and known to its trigger, every deleted one is gone from both.
+
+    What was under way at that instant can be done again.
+    """
+    node = start_node("--auth", KEYS["guest"])
+    assert _ask(node, "PUT", "triggers/t", {})[0] == 200
+    assert _ask(node, "PUT", "actions/a", {"exec": {"kind": "python:3", "code": "def main(a): return a"}})[0] == 200
+    body, made, gone, tried = {"trigger": "/_/t", "action": "/_/a"}, set(), set(), set()
+
+    def change(worker: int) -> None:
+        for number in range(10_000):
+            name = f"r{worker}x{number}"
+            tried.add(name)
+            try:
+                assert _ask(node, "PUT", f"rules/{name}", body)[0] == 200
+                made.add(name)
+                if number % 3 == 0:
+                    made.discard(name)
+                    assert _ask(node, "DELETE", f"rules/{name}")[0] == 200
+                    gone.add(name)
+            except (OSError, http.client.HTTPException):
+                return
+
+    workers = [threading.Thread(target=change, args=(number,)) for number in range(4)]
+    for worker in workers:
+        worker.start()
+    until = time.monotonic() + PATIENCE
+    while len(made) < 20 and time.monotonic() < until:
+        time.sleep(0.01)
+    node.process.kill()
+    for worker in workers:
+        worker.join(PATIENCE)
+    again = start_node("--auth", KEYS["guest"], data_dir=node.data_dir)
+    links = {key.partition("/")[2]: link["status"] for key, link in _ask(again, "GET", "triggers/t")[1]["rules"].items()}
+    stored = {row["name"] for row in _ask(again, "GET", "rules?limit=0")[1]}
+    assert len(made) >= 20
+    assert made <= stored
+    assert {links[name] for name in made} == {"active"}
+    assert not gone & (stored | links.keys())
+    under_way = tried - made - gone
+    assert len(under_way) <= len(workers)
+    for name in under_way:
+        assert _ask(again, "PUT", f"rules/{name}?overwrite=true", body)[0] == 200
+        assert _ask(again, "DELETE", f"rules/{name}")[0] == 200
+    assert set(_ask(again, "GET", "triggers/t")[1]["rules"]) == {f"guest/{name}" for name in made}

@@ -174,10 +174,10 @@ def test_first_run_after_a_kill_is_warm(network: str, grace: str, tmp_path: Path
     with Node(tmp_path / "data", *options, port=port, environment=environment) as node:
         node.wait_ready()
         node.put_action("count", "python:3", COUNTER)
-        node.put_action("work", "python:3", CODE)
+        node.put_action("work", "python:3", CODE, annotations=[{"key": "replay", "value": "never"}])
         assert warm_runs(node, "count") == (1, False, ["run 1"])
         assert warm_runs(node, "count") == (2, True, ["run 2"])
-        asked = node.api("POST", "actions/work", {"sleep": 3}).body["activationId"]
+        asked = node.api("POST", "actions/work", {"sleep": 50}).body["activationId"]
         until(lambda: node.status()["running"] == 1, 30, lambda: node.output)
         until(lambda: at_rest(node), 30, lambda: str(node.status()))
         if grace != "10s":
@@ -190,7 +190,7 @@ def test_first_run_after_a_kill_is_warm(network: str, grace: str, tmp_path: Path
         node.wait_ready()
         assert warm_runs(node, "count") == (3, True, ["run 3"])
         record = node.api("GET", f"activations/{asked}").body
-        assert record["response"]["result"] == {"slept": 3}
+        assert "interrupted" in record["response"]["result"]["error"]
         died = engine.times("die").keys() & before
         assert len(died) == 1, "the one that ran, and no other"
         assert node.stop().code == 0

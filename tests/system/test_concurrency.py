@@ -77,10 +77,10 @@ def notes(record: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.nodejs
 def test_several_at_once_in_one_container(node: Node) -> None:
     """A stem cell becomes a container that takes them all; logs are whole and said to be shared; failures are each one's own."""
-    node.put_action("many", "nodejs:20", CODE, limits={"concurrency": 8, "timeout": 3000})
+    node.put_action("many", "nodejs:20", CODE, limits={"concurrency": 8, "timeout": 6000})
     (first,) = at_once(node, "many", {})
     pid = first["response"]["result"]["pid"]
-    records = at_once(node, "many", *({"ms": 700} for _ in range(6)))
+    records = at_once(node, "many", *({"ms": 2000} for _ in range(6)))
     assert {result["pid"] for result in results(records)} == {pid}
     assert max(result["most"] for result in results(records)) == 6
     stored = whole(node, records)
@@ -91,7 +91,7 @@ def test_several_at_once_in_one_container(node: Node) -> None:
 
     *good, late = at_once(node, "many", {"ms": 200}, {"ms": 2500}, {"ms": 60_000})
     assert [record["response"]["success"] for record in good] == [True, True], "others go on beside one that is too late"
-    assert "exceeded its time limits of 3000 milliseconds" in late["response"]["result"]["error"]
+    assert "exceeded its time limits of 6000 milliseconds" in late["response"]["result"]["error"]
     (after,) = at_once(node, "many", {})
     assert after["response"]["result"]["most"] == 1, "one that was too late costs the container"
 
@@ -101,7 +101,7 @@ def test_a_container_that_ends_ends_all_that_run_in_it(node: Node) -> None:
     """Each with a record of its own that says so; the next one is fine."""
     node.put_action("many", "nodejs:20", CODE, limits={"concurrency": 8})
     at_once(node, "many", {})
-    records = at_once(node, "many", {"ms": 5000}, {"ms": 5000}, {"ms": 700, "exit": True})
+    records = at_once(node, "many", {"ms": 20_000}, {"ms": 20_000}, {"ms": 2000, "exit": True})
     assert [record["response"]["status"] for record in records] == ["action developer error"] * 3
     assert len({record["activationId"] for record in whole(node, records)}) == 3
     (after,) = at_once(node, "many", {})

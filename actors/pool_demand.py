@@ -11,6 +11,8 @@ from actors.pool_state import Alarm, Container, Containers, PoolSettings, State
 
 LONGEST_STARVATION = 12
 """Times `starvation`: the longest a slow creation (an image being pulled) can stretch the wait before memory is kept."""
+ADOPTION = 0.5
+"""Seconds that a run waits for a warm container that is being taken over, although an empty one is there."""
 GRAIN = 0.25
 """Seconds: starving begins at multiples of this, so that a thousand actions that wait don't wake the pool one by one."""
 
@@ -52,6 +54,8 @@ class Demand:
         cells = self._containers.empty.get(action.shape)
         waiting = len(action.queue) - action.warming
         if not cells or waiting <= 0:
+            return None
+        if action.adopting and not self._patience_ended(action, ADOPTION, now):
             return None
         run, init = self._estimates.runs.get(action.owner[1]), self._estimates.init(action.owner[1])
         if worth_it(waiting, action.places, run, init) or self._patience_ended(action, init, now):

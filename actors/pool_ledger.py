@@ -102,7 +102,9 @@ class Ledger:
         container = self._containers.create(shape, concurrency, owner, now)
         container.adopted = True
         if owner is not None:
-            self._queues.known(owner, shape, concurrency).starting += 1
+            action = self._queues.known(owner, shape, concurrency)
+            action.starting += 1
+            action.adopting += 1
         return container.cid
 
     def up(self, cid: int, now: float) -> None:
@@ -217,6 +219,7 @@ class Ledger:
         action = self._queues.actions.get(container.made_for) if container.made_for else None
         if action is not None:
             action.starting -= 1
+            action.adopting -= container.adopted
             self._queues.drop(action)
 
     def _remove(self, container: Container) -> None:

@@ -14,7 +14,8 @@ class Action:
     """An action as one namespace calls it: its queue and its containers."""
 
     __slots__ = (
-        "busy", "concurrency", "created", "open", "owner", "places", "queue", "served", "shape", "starting", "up", "warming", "why",
+        "adopting", "busy", "concurrency", "created", "open", "owner", "places", "queue", "served", "shape", "starting", "up",
+        "warming", "why",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, shape: Shape, concurrency: int) -> None:
@@ -27,6 +28,7 @@ class Action:
         self.busy = 0  # of them, those at work
         self.places = 0  # runs that these take at once, when they are initialised
         self.starting = 0  # containers being created for it
+        self.adopting = 0  # of them, those that an earlier process made
         self.warming = 0  # further runs that its containers will take once they are initialised
         self.served = float("-inf")  # when a job of it was last placed
         self.created = float("-inf")  # when a container was last begun for it

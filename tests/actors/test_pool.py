@@ -697,6 +697,24 @@ def test_an_empty_container_taken_over_is_a_stem_cell():
     assert pool.plan(1.0)[0] == Assign(cid, "1", "prewarmed")
 
 
+def test_a_warm_container_being_taken_over_is_waited_for():
+    """Although an empty one is there already; but not for long."""
+    for comes in (True, False):
+        pool = pool_of(stem_cells=CELLS)
+        warm, cell = pool.adopt(HELLO, 1, OWNER, 0.0), pool.adopt(HELLO, 1, None, 0.0)
+        pool.plan(0.0)
+        pool.up(cell, 0.01)
+        pool.add(job("1", since=0.02))
+        assert pool.plan(0.02) == []
+        if comes:
+            pool.up(warm, 0.1)
+            assert pool.plan(0.1) == [Assign(warm, "1", "warm")]
+        else:
+            at = pool.next_wakeup(0.02)
+            assert at == pytest.approx(0.52)
+            assert pool.plan(at)[0] == Assign(cell, "1", "prewarmed")
+
+
 def test_no_more_is_taken_over_than_fits():
     """The budget holds for earlier processes' containers too."""
     pool = pool_of(256)

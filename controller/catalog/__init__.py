@@ -52,47 +52,47 @@ class CatalogPackage(Struct, frozen=True):
 
 
 _LINES = Parameter("lines", "The array", "array", required=True)
-_FELINES = "Five fuzzy felines"
+_SEALS = "seven small seals"
 
 CATALOG = (
-    CatalogPackage("utils", "Building blocks that format and assemble data", [
+    CatalogPackage("utils", "Small steps for sequences: texts, lists, the time, addresses", [
         CatalogAction(
-            "echo", "utils/echo.py", "Returns the input",
-            [Parameter("payload", "Any JSON value")], {"payload": _FELINES}, {"payload": _FELINES},
+            "echo", "utils/echo.py", "Answers with its arguments",
+            [Parameter("payload", "Any JSON value")], {"payload": _SEALS}, {"payload": _SEALS},
         ),
         CatalogAction(
             "cat", "utils/cat.py", "Joins the elements of an array into a text, a line each",
-            [_LINES], {"lines": [4, 2, 3]}, {"lines": [4, 2, 3], "payload": "4\n2\n3"},
+            [_LINES], {"lines": ["c", 5]}, {"lines": ["c", 5], "payload": "c\n5"},
         ),
         CatalogAction(
-            "smash", "utils/smash.py", "Nests all properties under the given one",
+            "smash", "utils/smash.py", "Puts all arguments into one property",
             [Parameter("$fieldName", "Name of the property to nest under", "string", required=True)],
-            {"a": 1, "b": {"c": 2}, "$fieldName": "p"}, {"p": {"a": 1, "b": {"c": 2}}},
+            {"x": 1, "y": [2], "$fieldName": "point"}, {"point": {"x": 1, "y": [2]}},
         ),
         CatalogAction(
-            "split", "utils/split.py", "Splits a string into an array",
+            "split", "utils/split.py", "Cuts a text into parts",
             [
                 Parameter("payload", "A string", required=True),
                 Parameter("separator", "What stands between two parts; a line feed if not given"),
             ],
-            {"payload": "one,two,three", "separator": ","}, {"lines": ["one", "two", "three"], "payload": "one,two,three"},
+            {"payload": "red;green", "separator": ";"}, {"lines": ["red", "green"], "payload": "red;green"},
         ),
         CatalogAction(
             "sort", "utils/sort.py", "Sorts an array",
-            [_LINES], {"lines": [4, 2, 3]}, {"lines": [2, 3, 4], "length": 3},
+            [_LINES], {"lines": ["c", "a", "b"]}, {"lines": ["a", "b", "c"], "length": 3},
         ),
         CatalogAction(
-            "head", "utils/head.py", "Takes the first elements of an array",
+            "head", "utils/head.py", "Keeps the first elements of an array",
             [_LINES, Parameter("num", "How many; 1 if not given", "integer")],
-            {"lines": [4, 2, 3], "num": 2}, {"lines": [4, 2], "num": 2},
+            {"lines": ["c", "a", "b"], "num": 2}, {"lines": ["c", "a"], "num": 2},
         ),
-        CatalogAction("date", "utils/date.py", "Current date and time", sample_output={"date": "2016-03-22T00:59:55.961Z"}),
+        CatalogAction("date", "utils/date.py", "The time in UTC", sample_output={"date": "2025-01-31T08:30:00.250Z"}),
         CatalogAction(
-            "namespace", "utils/namespace.py", "Returns the namespace of the key that invoked this action",
+            "namespace", "utils/namespace.py", "Tells whose credentials invoked it",
             sample_output={"namespace": "guest"},
         ),
         CatalogAction(
-            "hosturl", "utils/hosturl.py", "Returns the URL of an action or a trigger",
+            "hosturl", "utils/hosturl.py", "Makes the address of an action or a trigger",
             [
                 Parameter("path", "ACTION or PACKAGE/ACTION", "string"),
                 Parameter("web", "Whether it is a web action", "boolean"),
@@ -102,19 +102,19 @@ CATALOG = (
             {"web": True, "path": "utils/echo"}, {"url": "https://host/api/v1/web/guest/utils/echo.json"},
         ),
     ]),
-    CatalogPackage("samples", "Simple actions to begin with", [
+    CatalogPackage("samples", "Actions to begin with", [
         CatalogAction(
-            "greeting", "samples/greeting.py", "Returns a friendly greeting",
+            "greeting", "samples/greeting.py", "Greets somebody",
             [Parameter("name", "Whom to greet"), Parameter("place", "Where that one comes from")],
-            {"name": "Cat", "place": "Narrowsburg"}, {"payload": "Hello, Cat from Narrowsburg!"},
+            {"name": "Ada", "place": "London"}, {"payload": "Hello, Ada from London!"},
         ),
         CatalogAction(
             "helloWorld", "samples/hello_world.py", "Writes a line to its log",
-            [Parameter("payload", "Whom the line greets")], {"payload": "Cat"}, {},
+            [Parameter("payload", "Whom the line greets")], {"payload": "Ada"}, {},
         ),
         CatalogAction(
             "wordCount", "samples/word_count.py", "Counts the words of a string",
-            [Parameter("payload", "A string", required=True)], {"payload": _FELINES}, {"count": 3},
+            [Parameter("payload", "A string", required=True)], {"payload": _SEALS}, {"count": 3},
         ),
     ]),
 )  # fmt: skip

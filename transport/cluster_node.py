@@ -22,7 +22,7 @@ from transport.feed import Feed, FeedRules
 from transport.heartbeat import Beating
 from transport.invoke_door import App, Guard, InvokeDoor
 from transport.kafka import access_of, ensure_topics
-from transport.kafka_consumer import TopicConsumer
+from transport.kafka_consumer import Record, TopicConsumer
 from transport.kafka_producer import TopicProducer
 from transport.local import LocalAnswers
 from transport.pings import Pings
@@ -60,6 +60,21 @@ class Cluster:
         self.blocked = Blocked(store.subjects, self.settings.blocked_every)
         await self.blocked.read()
         self.spawn(self.blocked.run())
+
+    def consumer(self, topic: str, deliver: Callable[[list[Record]], None]) -> TopicConsumer:
+        """What reads a stream's topic."""
+        return TopicConsumer(self.access, topic, topic, deliver, instrument=self.instrument)
+
+    async def make_topics(self, wanted: Mapping[str, str]) -> None:
+        """Make those that aren't there; a broker that isn't there is waited for."""
+        while True:
+            try:
+                await asyncio.to_thread(ensure_topics, self.access, wanted)
+            except Exception as error:  # noqa: BLE001 - a broker that is not there, whatever the client library says of it
+                log.warning("topics can't be made", topics=sorted(wanted), error=repr(error))
+                await asyncio.sleep(TOPIC_RETRY)
+            else:
+                return
 
     def is_blocked(self, namespace: str) -> bool:
         """Whether invocations of a namespace are not run."""
@@ -192,9 +207,7 @@ class ClusterStream:
         assert core is not None
         assert beating is not None
         settings = self._cluster.settings
-        self._consumer = consumer = TopicConsumer(
-            self._cluster.access, self.topic, self.topic, self._deliver, instrument=self._cluster.instrument
-        )
+        self._consumer = consumer = self._cluster.consumer(self.topic, self._deliver)
         self.answers.feed = Feed(
             consumer,
             hand_in=core.hand_in,
@@ -212,20 +225,13 @@ class ClusterStream:
         self._tasks = [spawn(beating.run()), spawn(self._pings.run()), spawn(self._read(consumer, offsets.get(self.topic)))]
 
     async def _read(self, consumer: TopicConsumer, offset: int | None) -> None:
-        """Topics first: a broker that isn't there is waited for."""
-        health = self._cluster.access.topic("health")
-        while True:
-            try:
-                await asyncio.to_thread(ensure_topics, self._cluster.access, {self.topic: "invoker", health: "health"})
-                break
-            except Exception as error:  # noqa: BLE001 - a broker that is not there, whatever the client library says of it
-                log.warning("the node's topic can't be made", topic=self.topic, error=repr(error))
-                await asyncio.sleep(TOPIC_RETRY)
+        """Topics first."""
+        await self._cluster.make_topics({self.topic: "invoker", self._cluster.access.topic("health"): "health"})
         consumer.start(offset)
         assert self.answers.feed is not None
         self.answers.feed.start()
 
-    def _deliver(self, records: list[Any]) -> None:
+    def _deliver(self, records: list[Record]) -> None:
         if self.answers.feed is not None:
             self.answers.feed.deliver(records)
 

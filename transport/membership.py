@@ -19,7 +19,7 @@ from transport.cluster_node import Cluster, ClusterStream, Spawn
 from transport.core import Core
 from transport.local import LocalAnswers
 from transport.rerun import Held, tell_gone
-from transport.taken import Home
+from transport.taken import Home, MakeHost
 from transport.takeover import Takeovers
 
 
@@ -40,8 +40,10 @@ class Membership:
         fit: Callable[[], str | None],
         writer: str,
         on_failure: OnFailure,
+        cluster: Cluster | None = None,
+        make_host: MakeHost | None = None,
     ) -> None:
-        self.cluster = Cluster(settings, clock, spawn, instrument)
+        self.cluster = cluster or Cluster(settings, clock, spawn, instrument)
         self.stream = ClusterStream(self.cluster, settings.id, local, fit=fit, memory=settings.memory)
         self.writer = writer
         self._settings = settings
@@ -50,6 +52,7 @@ class Membership:
         self._directory = directory
         self._fit = fit
         self._on_failure = on_failure
+        self._make_host = make_host
         self._clock = clock
         self._before: Heartbeat | None = None
         self._remote = False
@@ -108,6 +111,7 @@ class Membership:
             self.writer,
             self._on_failure,
             self._fit,
+            self._make_host,
         )
         self._takeovers = Takeovers(home, self._settings.stream)
         self.cluster.spawn(self._takeovers.run())

@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 from msgspec import Struct
 
+from actors.ports import ContainerPort
 from actors.system import OnFailure
 from config.limits import SystemLimits
 from config.manifest import Manifest
@@ -38,6 +40,17 @@ SHARE = 4
 log = structlog.get_logger("node")
 
 
+class TakenHost(ContainerPort, Protocol):
+    """The containers of a taken stream."""
+
+    async def clear(self) -> None:
+        """Remove every one."""
+
+
+MakeHost = Callable[[Core, Callable[[], bool]], TakenHost]
+"""Gives a core its containers; the second argument says whether user code may begin."""
+
+
 class Home(Struct, frozen=True):
     """What a taken stream shares with the node that takes it. `fit()`: why the node may take no work, or None."""
 
@@ -52,6 +65,8 @@ class Home(Struct, frozen=True):
     writer: str
     on_failure: OnFailure
     fit: Callable[[], str | None]
+    make_host: MakeHost | None = None
+    """Other containers than the driver's, for the simulation."""
 
 
 class Taken:
@@ -68,7 +83,7 @@ class Taken:
         number = int(silent.stream.removeprefix("invoker"))
         self.member = ClusterStream(home.cluster, number, LocalAnswers(), fit=home.fit, memory=settings.memory, pings=False)
         self.core = self._core()
-        self._host: ContainerHost | None = None
+        self._host: TakenHost | None = None
         self._note: Note | None = None
 
     def __repr__(self) -> str:
@@ -106,8 +121,7 @@ class Taken:
             return None
         folded = await self.core.open(clean=silent.beat.stopped)
         await self.member.first_beat(home.store, self.core, home.writer, "", self._fenced)
-        self._note = Note(home.directory / f"note-{self.stream}-taken.map")
-        self._host = self._make_host(self._note)
+        self._host = (home.make_host or self._own_host)(self.core, self.member.held)
         clock, spawn, store = home.cluster.clock, home.cluster.spawn, home.store
         actions, records = Actions(store.entities, store.subjects, spawn), Records(store.activations, spawn, clock.call_later)
         self.core.begin(self._host, records, actions, run_ahead_from=clock.monotonic() + home.settings.run_ahead_after)
@@ -117,19 +131,20 @@ class Taken:
         self.member.begin(store, folded.next_offsets)
         return resumed
 
-    def _make_host(self, note: Note) -> ContainerHost:
+    def _own_host(self, core: Core, allowed: Callable[[], bool]) -> ContainerHost:
         home = self._home
+        note = self._note = Note(home.directory / f"note-{self.stream}-taken.map")
         return ContainerHost(
             home.driver,
             note,
             prefix=f"rewhisk_{self.stream}_at{home.settings.id}",
-            labels={"rewhisk.epoch": str(self.core.journal.epoch)},
+            labels={"rewhisk.epoch": str(core.journal.epoch)},
             env={"__OW_API_HOST": home.api_host},
-            on_output=self.core.output,
+            on_output=core.output,
             on_bug=lambda error, run_id: log.error("driver failed", activation_id=run_id, exc_info=error),
             result_limit=home.limits.payload,
             create_timeout=home.settings.create_timeout,
-            allowed=self.member.held,
+            allowed=allowed,
         )
 
     def _fenced(self) -> None:

@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TextIO
 
 from services.__main__ import HOME, KNOWN
 from services.errors import ServiceError
@@ -76,15 +75,16 @@ class Member:
             self.process.kill()
             self.process.wait()
         self._reader.join(5.0)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
 
 class LocalCluster:
     """Started by `start`, ended by `stop`, whatever happened in between."""
 
-    def __init__(self, options: argparse.Namespace, out: TextIO = sys.stdout) -> None:
+    def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.over = threading.Event()
-        self._out = out
         self._members: list[Member] = []
         self._started: list[Service] = []
 
@@ -137,7 +137,7 @@ class LocalCluster:
             self._members.append(Member(name, arguments, data / f"{name}.log"))
 
     def _say(self, text: str) -> None:
-        print(text, file=self._out, flush=True)
+        print(text, flush=True)
 
 
 NEXT = """
@@ -174,8 +174,8 @@ def main(arguments: list[str]) -> int:
     """Exit code 0 after Ctrl-C or SIGTERM, 1 if something could not be started or ended by itself."""
     given = options(arguments)
     cluster = LocalCluster(given)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: cluster.over.set())
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: cluster.over.set()) for number in numbers]
     try:
         url = cluster.start()
         if not cluster.over.is_set():
@@ -187,6 +187,8 @@ def main(arguments: list[str]) -> int:
         return 1
     finally:
         cluster.stop()
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _auth(given: argparse.Namespace) -> str:

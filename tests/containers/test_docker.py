@@ -92,6 +92,11 @@ class TestNodejs(OnDocker):
         assert late is Failure.TIMEOUT
         assert time.monotonic() - began < 2
 
+    async def test_memory_that_several_share(self) -> None:
+        """What one of them takes too much ends all that run there, each with memory as the reason."""
+        container = await self.initialised("memory", concurrency=3, env={"__OW_ALLOW_CONCURRENT": "true"})
+        assert await asyncio.gather(*(self.run(container, {}, timeout=30) for _ in range(3))) == [Failure.MEMORY] * 3
+
 
 class TestNodejsNotRoot(WithEngine, ContainerCalls):
     """By published ports."""

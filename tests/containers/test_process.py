@@ -63,6 +63,11 @@ class TestNodejs(Isolated):
         assert time.monotonic() - began < 2
         assert body(await self.run(container, {"s": 0})) == {"slept": 0}
 
+    async def test_memory_that_several_share(self) -> None:
+        """What one of them takes too much ends all that run there, each with memory as the reason."""
+        container = await self.initialised("memory", concurrency=3, env={"__OW_ALLOW_CONCURRENT": "true"})
+        assert await asyncio.gather(*(self.run(container, {}, timeout=30) for _ in range(3))) == [Failure.MEMORY] * 3
+
 
 class TestPythonNotIsolated(ContainerSuite):
     """Without namespaces, as for a user who isn't root; memory is the interpreter's own business there."""

@@ -97,7 +97,7 @@ class DockerDriver:
         self._notes: list[str] = []
         self._closed = True
         self.hit: Callable[[str, str], None] = lambda step, position: None
-        filters = {"type": ["container"], "event": ["die", "oom"], "label": _filters(self._owner)}
+        filters = {"type": ["container"], "event": ["die", "kill", "oom"], "label": _filters(self._owner)}
         self._watch = EngineWatch(self.engine, json.dumps(filters), self._seen, self._look, self._try_out, warn)
 
     def __repr__(self) -> str:
@@ -403,7 +403,7 @@ class DockerDriver:
         identity = event.get("id")
         for container in self._containers.values():
             if container.id == identity:
-                container.oom() if event.get("Action") == "oom" else container.died()
+                {"oom": container.oom, "kill": container.signalled}.get(str(event.get("Action")), container.died)()
                 return
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

@@ -19,6 +19,8 @@ from containers.docker_watch import EngineWatch
 READY_STEP = 0.002
 OOM_WAIT = 1.0
 """Seconds after a broken call in which the engine may still say that memory was the reason (it takes 76 to 114 ms)."""
+END_WAIT = 1.0
+"""Seconds after a broken call for the engine to tell of the container's end (it takes 100 ms); all of them if that lives on."""
 OUTPUT_LIMIT = 1.0
 """Seconds for the last output to come after the end of the container is known."""
 ENDED_GRACE = 0.05
@@ -61,6 +63,7 @@ class DockerContainer:
         self._died = asyncio.Event()
         self._signs = asyncio.Event()  # something happened that may tell of memory
         self._ooms = 0  # the engine's events
+        self._signalled = False
         self._kills = 0  # the kernel's count as of the end of the latest call
         self._frozen = ""  # by `kernel` or by `engine`
         self._removal: asyncio.Task[None] | None = None
@@ -153,6 +156,10 @@ class DockerContainer:
         self._ooms += 1
         self._signs.set()
 
+    def signalled(self) -> None:
+        """The engine's event: it has sent it a signal, as somebody outside told it to or as it ends itself."""
+        self._signalled = True
+
     def died(self) -> None:
         """The engine's event: its first process has ended. Told once to whoever asked, after its last output."""
         if not self._died.is_set():
@@ -215,15 +222,14 @@ class DockerContainer:
     async def _judge(self, result: Result, outages: int, kills: int) -> Result:
         """The result, unless a process was killed because of its memory since the call before ended: that outweighs it.
 
-        A request that reached nobody is told as such: another container may have it. One that broke while the engine was away was
-        broken by the engine, which stops what runs when it starts again.
+        A request that reached nobody is told as such: another container may have it.
         """
         if result is Failure.REFUSED or self._removal is not None:
             return result
         self._kills = max(self._kills, (self._cgroup and self._cgroup.oom_kills()) or 0)
         if self._kills > kills:
             return Failure.MEMORY
-        if result is Failure.BROKEN and self._watch.disturbed_since(outages):
+        if result is Failure.BROKEN and await self._was_cut_off(outages):
             await self.remove()
             return Failure.LOST
         if result is Failure.BROKEN and (self._cgroup is None or self._cgroup.oom_kills() is None):
@@ -231,6 +237,13 @@ class DockerContainer:
         if self._cgroup is None and isinstance(result, Answer) and result.status != 200 and self._ooms:
             return Failure.MEMORY
         return result
+
+    async def _was_cut_off(self, outages: int) -> bool:
+        """Whether the engine ended it: it sent a signal, or was away, and stops what runs when it starts again."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_WAIT):
+                await self._died.wait()
+        return self._watch.disturbed_since(outages) or (self._signalled and self._died.is_set())
 
     async def _killed_late(self) -> bool:
         """Wait for the engine's event, or for its note once the container has ended."""

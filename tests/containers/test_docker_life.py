@@ -178,6 +178,24 @@ async def test_killed_from_outside(driver: DockerDriver, by: str) -> None:
     assert seen.gone == 1
 
 
+@pytest.mark.parametrize("path", ["init", "run"])
+async def test_killed_from_outside_at_work(driver: DockerDriver, path: str) -> None:
+    """Whoever told the engine to: it is not the code that ended, and nothing of it is left when that is said."""
+    container = await driver.create(SPEC, ignore, ignore)
+    assert isinstance(container, DockerContainer)
+    code = "import time\n" + ("time.sleep(60)\n" if path == "init" else "") + "def main(args):\n    time.sleep(60)"
+    value = {"name": "sleep", "main": "main", "binary": False, "code": code, "env": {}}
+    working = asyncio.ensure_future(container.init(json.dumps({"value": value}).encode(), 60, LIMIT))
+    if path == "run":
+        body(await working)
+        working = asyncio.ensure_future(container.run(b'{"value": {}}', 60, LIMIT))
+    await asyncio.sleep(0.3)
+    await driver.engine.call(lambda client: client.kill(container.id))
+    assert await working is Failure.LOST
+    assert not Path(f"/proc/{container.pid}").exists()
+    assert not driver._containers
+
+
 async def test_freezing_by_the_engine(driver: DockerDriver) -> None:
     """Where the freezer can't be written the engine does it; many times in a row, and the frozen one can be removed."""
     container = await counter(driver)

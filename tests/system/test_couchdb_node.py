@@ -8,15 +8,21 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.crash.node import ROOT, Node, request, until
 from tests.crash.runner import bare_runtimes
+from tests.golden_replay import DEVIATIONS, GOLDEN, KEYS, replay
 from tests.support.couchdb.server import ADMIN, CouchServer
 
 pytestmark = pytest.mark.nodejs
 PASSWORD = ADMIN[1]
+RECORDED_WITH = (
+    "--auth", "guest", "--cors", "*", "--runtimes", str(GOLDEN / "golden-runtimes.json"), "--max-concurrency", "1",
+    "--concurrent-invocations", "100",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -109,6 +115,18 @@ def test_users_limits_and_journal_on_the_store(server: CouchServer, tmp_path: Pa
     assert run("user", "list", "--db-prefix", "other_", store=server.url).stderr.startswith("no users yet")
     refused = run("user", "list", store=server.url.replace(PASSWORD, "wrong-word"))
     assert refused.returncode == 4 and "wrong-word" not in refused.stderr and "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("group", ["actions", "packages", "rules", "activations"])
+def test_the_api_answers_as_recorded(group: str, server: CouchServer, tmp_path: Path) -> None:
+    """The same answers as over SQLite: what a real OpenWhisk was recorded saying, apart from the deviations on purpose."""
+    run("user", "create", "other", "--auth", KEYS["other"], store=server.url)
+    with start(tmp_path, server.url, *RECORDED_WITH) as node:
+        node.wait_ready()
+        place = urlsplit(node.url)
+        _, wrong = replay(place.hostname or "", place.port or 0, group)
+    expected = {name.partition("/")[2] for name in DEVIATIONS if name.partition("/")[0] == group}
+    assert wrong.keys() == expected, {name: text for name, text in wrong.items() if name not in expected}
 
 
 def test_tls(server: CouchServer, tmp_path: Path) -> None:

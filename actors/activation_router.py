@@ -220,7 +220,7 @@ class ActivationRouter(NodeActor):
         assert action is not None
         progress = self.services.board[decision.id]
         progress.state, progress.since, progress.attempt = "running", self.services.clock.wall_ms(), routed.starts + 1
-        job = Job(routed.message, action, attempt, routed.starts, routed.alone, routed.since)
+        job = Job(routed.message, action, attempt, routed.starts, routed.alone, routed.since, decision.start, decision.why)
         self.send(self.proxies[decision.cid], Run(job, may_run_ahead(self.services, job)))
         self.services.instrument("placed", {"job": job, "cid": decision.cid, "start": decision.start})
 

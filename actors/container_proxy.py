@@ -146,8 +146,9 @@ class ContainerProxy(NodeActor):
             each.shared = True
         self.runs[job.activation_id] = run
         made, self.made = self.made, UNSET
+        now, start = self.services.clock.wall_ms(), UNSET if job.start == "warm" else job.start
         event = Started(
-            job.activation_id, job.attempt, self.container, self.services.clock.wall_ms(), job.action.replay, job.alone, made
+            job.activation_id, job.attempt, self.container, now, job.action.replay, job.alone, made, start, job.why or UNSET
         )
         if message.ahead:
             self.services.journal.append(event, lazy=True)

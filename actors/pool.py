@@ -348,7 +348,7 @@ class Pool(Ledger):
         action.served = now
         if not container.has_room:
             action.open.pop(container.cid, None)
-        decisions.append(Assign(container.cid, job.id, start))
+        decisions.append(Assign(container.cid, job.id, start, action.why if now > job.since else ""))
 
     # For people.
 

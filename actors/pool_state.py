@@ -100,11 +100,15 @@ class Waiting(Struct, frozen=True):
 
 
 class Assign(Struct, frozen=True):
-    """Run job `id` in container `cid` now. `start`: warm, prewarmed (an empty one was there) or cold (it waited for one)."""
+    """Run job `id` in container `cid` now. `start`: warm, prewarmed (an empty one was there) or cold (it waited for one).
+
+    `why` it waited, if it did.
+    """
 
     cid: int
     id: str
     start: str
+    why: str = ""
 
 
 class Create(Struct, frozen=True):

@@ -78,7 +78,9 @@ def note_of(event: AnyEvent) -> str:
     if isinstance(event, Started):
         alone = ", alone on the node" if event.alone else ""
         made = "" if event.made is UNSET else f", container made in {sum(event.made.values())} ms{_stages(event.made)}"
-        return ((f", replay {event.replay}" if event.replay != "rerun" else "") + alone + made).removeprefix(", ")
+        start = "" if event.start is UNSET else f", {event.start} start"
+        why = "" if event.why is UNSET else f", waited: {event.why}"
+        return ((f", replay {event.replay}" if event.replay != "rerun" else "") + alone + start + made + why).removeprefix(", ")
     if isinstance(event, Finished):
         code = event.status_code
         parts = [STATUS[code] if 0 <= code < len(STATUS) else f"status {code}", f"ran {event.end - event.start} ms"]

@@ -92,7 +92,7 @@ class Drain(Command, frozen=True):
 
 
 class Job(Command, frozen=True):
-    """One activation to run. `since`: monotonic seconds when it was queued."""
+    """One activation to run. `since`: monotonic seconds when it was queued; `start` and `why` it waited: see pool_state.Assign."""
 
     message: ActivationMessage
     action: Executable
@@ -100,6 +100,8 @@ class Job(Command, frozen=True):
     starts: int
     alone: bool
     since: float
+    start: str = "warm"
+    why: str = ""
 
     @property
     def activation_id(self) -> str:

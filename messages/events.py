@@ -70,7 +70,8 @@ class ChildAssigned(Event, frozen=True, tag="child_assigned"):
 class Started(Event, frozen=True, tag="started"):
     """User code is about to be run: attempt 1, 2, …; `alone`: nothing else runs on the node meanwhile.
 
-    `made`: the first run in its container tells what making that took, by stage.
+    `made`: the first run in its container tells what making that took, by stage. `start`: prewarmed or cold, if it wasn't
+    warm; `why` it waited, if it did.
     """
 
     id: str
@@ -80,6 +81,8 @@ class Started(Event, frozen=True, tag="started"):
     replay: str = "rerun"
     alone: bool = False
     made: dict[str, int] | UnsetType = UNSET
+    start: str | UnsetType = UNSET
+    why: str | UnsetType = UNSET
     v: int = 1
 
 

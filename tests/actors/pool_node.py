@@ -11,6 +11,21 @@ def job(id, namespace="ann", action="hello", memory=128, *, since=0.0, kind="pyt
     return Waiting(id, namespace, (action, revision), kind, "", memory, concurrency, False, alone, since)
 
 
+class Given:
+    """An Assign as most tests want it: container, job, start, whatever it waited for."""
+
+    def __init__(self, cid, id, start):
+        self.told = (cid, id, start)
+
+    def __eq__(self, other):
+        return isinstance(other, Assign) and (other.cid, other.id, other.start) == self.told
+
+    __hash__ = None
+
+    def __repr__(self):
+        return f"Given{self.told}"
+
+
 class Node:
     """`create`, `remove` and `init` in seconds; a job's run time comes with `submit`."""
 

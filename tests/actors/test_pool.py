@@ -6,7 +6,7 @@ import pytest
 
 from actors.pool import Assign, Create, Destroy, Pool, PoolSettings, StemCell
 from actors.pool_state import IllegalMove, RefusedJob, Shape, UnknownContainer
-from tests.actors.pool_node import job
+from tests.actors.pool_node import Given, job
 
 CELLS = (StemCell("python:3", "", 128, 1),)
 
@@ -51,13 +51,13 @@ def test_life_of_a_container():
     assert pool.plan(0) == []
     pool.up(1, 0.3)
     assert shown(pool) == "128/512 MB | Containers: 0 busy, 0 idle, 1 prewarm, 0 starting, 0 removing | Queued: 1 in 1 queue"
-    assert pool.plan(0.3) == [Assign(1, "1", "cold")]
+    assert pool.plan(0.3) == [Given(1, "1", "cold")]
     assert shown(pool) == "128/512 MB | Containers: 1 busy, 0 idle, 0 prewarm, 0 starting, 0 removing | Queued: 0 in 0 queues"
     pool.free(1, "1", 5.0, 20.0, 1.0)
     assert pool.plan(1.0) == []
     assert shown(pool) == "128/512 MB | Containers: 0 busy, 1 idle, 0 prewarm, 0 starting, 0 removing | Queued: 0 in 0 queues"
     pool.add(job("2", since=2.0))
-    assert pool.plan(2.0) == [Assign(1, "2", "warm")]
+    assert pool.plan(2.0) == [Given(1, "2", "warm")]
     pool.free(1, "2", 5.0, 0.0, 3.0)
     pool.plan(601.0)
     assert pool.next_wakeup(601.0) == 603.0
@@ -84,9 +84,9 @@ def test_warm_goes_before_prewarmed_before_new_before_eviction_before_waiting():
     pool.free(warm, "0", 1000.0, 20.0, 0.0)
     assert pool.plan(0.0) == []
     pool.add(job("1", action="a"))
-    assert pool.plan(10.0) == [Assign(warm, "1", "warm")]
+    assert pool.plan(10.0) == [Given(warm, "1", "warm")]
     pool.add(job("2", action="a"))
-    assert pool.plan(10.0)[0] == Assign(new_cell, "2", "prewarmed")
+    assert pool.plan(10.0)[0] == Given(new_cell, "2", "prewarmed")
     replacement = max(container["cid"] for container in pool.overview()["containers"])
     assert shown(pool).startswith("384/384 MB | Containers: 2 busy, 0 idle, 0 prewarm, 1 starting")
     pool.up(replacement, 10.0)
@@ -109,7 +109,7 @@ def test_most_recently_used_first():
     pool.plan(3.0)
     for n, expected in ((10, 0), (11, 2), (12, 1)):
         pool.add(job(str(n), since=4.0))
-        assert pool.plan(4.0) == [Assign(cids[expected], str(n), "warm")]
+        assert pool.plan(4.0) == [Given(cids[expected], str(n), "warm")]
 
 
 @pytest.mark.parametrize("other", [{"namespace": "bob"}, {"action": "bye"}, {"revision": "2-b"}])
@@ -130,7 +130,7 @@ def test_queue_is_first_in_first_out():
         pool.add(job(str(n), since=n / 10))
     for n in range(3):
         pool.free(cid, str(n), 5.0, 0.0, 1.0)
-        assert pool.plan(1.0) == [Assign(cid, str(n + 1), "warm")]
+        assert pool.plan(1.0) == [Given(cid, str(n + 1), "warm")]
 
 
 def test_cancelled_jobs_are_not_placed():
@@ -183,7 +183,7 @@ def test_large_head_does_not_block():
     pool.add(job("again", action="w", since=0.2))
     pool.add(job("new", action="new", since=0.2))
     first, second = pool.plan(0.2)
-    assert first == Assign(warm, "again", "warm")
+    assert first == Given(warm, "again", "warm")
     assert isinstance(second, Create)
     assert busy != second.cid
 
@@ -227,10 +227,10 @@ def test_creations_follow_the_jobs_and_the_limit():
     assert pool.overview()["queued"][0]["why"] == "as many containers as allowed are being created"
     pool.up(1, 0.3)
     first, second = pool.plan(0.3)
-    assert first == Assign(1, "0", "cold")
+    assert first == Given(1, "0", "cold")
     assert isinstance(second, Create)
     pool.up(2, 0.4)
-    assert pool.plan(0.4) == [Assign(2, "1", "cold")]
+    assert pool.plan(0.4) == [Given(2, "1", "cold")]
 
 
 def test_patience_ends_when_a_creation_would_have():
@@ -255,11 +255,11 @@ def test_containers_no_longer_needed_serve_their_kind():
     pool.add(job("2"))
     (create,) = pool.plan(0.1)
     pool.free(first, "1", 5.0, 20.0, 0.2)
-    assert pool.plan(0.2) == [Assign(first, "2", "warm")]
+    assert pool.plan(0.2) == [Given(first, "2", "warm")]
     pool.up(create.cid, 0.5)
     assert pool.plan(0.5) == []
     pool.add(job("3", namespace="bob", action="other", since=1.0))
-    assert pool.plan(1.0) == [Assign(create.cid, "3", "prewarmed")]
+    assert pool.plan(1.0) == [Given(create.cid, "3", "prewarmed")]
 
 
 def test_failed_creations_back_off():
@@ -284,7 +284,7 @@ def test_failed_creations_back_off():
     assert delays == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
     first, _ = pool.plan(now)
     pool.up(first.cid, now)
-    assert pool.plan(now) == [Assign(first.cid, "1", "cold")]
+    assert pool.plan(now) == [Given(first.cid, "1", "cold")]
     pool.free(first.cid, "1", 5.0, 20.0, now)
     pool.lost(first.cid)
     pool.gone(first.cid)
@@ -398,14 +398,14 @@ def test_alone_waits_for_silence_and_keeps_it():
     assert pool.plan(0.2) == []
     pool.add(job("2", since=0.2))
     pool.free(cid, "1", 5.0, 20.0, 0.3)
-    assert pool.plan(0.3) == [Assign(create.cid, "poison", "cold")]
+    assert pool.plan(0.3) == [Given(create.cid, "poison", "cold")]
     assert pool.plan(0.4) == []
     assert pool.next_wakeup(0.4) is None or pool.next_wakeup(0.4) > 0.4
     assert pool.overview()["queued"][0]["why"] == "another job runs alone"
     assert pool.lost(create.cid) == ["poison"]
     assert pool.plan(0.5) == []
     pool.release(create.cid, "poison")
-    assert pool.plan(0.6) == [Assign(cid, "2", "warm")]
+    assert pool.plan(0.6) == [Given(cid, "2", "warm")]
 
 
 def test_alone_uses_warm_containers_and_evicts_for_new_ones():
@@ -414,14 +414,14 @@ def test_alone_uses_warm_containers_and_evicts_for_new_ones():
     (warm,) = idle(pool, job("0"))
     pool.add(job("1", alone=True))
     pool.add(job("2", action="other", alone=True))
-    assert pool.plan(1.0) == [Assign(warm, "1", "warm")]
+    assert pool.plan(1.0) == [Given(warm, "1", "warm")]
     pool.free(warm, "1", 5.0, 0.0, 2.0)
     assert pool.plan(2.0) == [Destroy(warm, "evicted for other")]
     assert pool.plan(2.1) == []
     pool.gone(warm)
     (create,) = pool.plan(2.2)
     pool.up(create.cid, 2.3)
-    assert pool.plan(2.3) == [Assign(create.cid, "2", "cold")]
+    assert pool.plan(2.3) == [Given(create.cid, "2", "cold")]
     pool.add(job("3", action="other"))
     pool.gone(create.cid)
     assert [type(decision) for decision in pool.plan(2.4)] == [Create]
@@ -541,13 +541,13 @@ def test_one_run_until_it_is_initialized_then_up_to_the_limit():
         pool.add(job(str(n), concurrency=3))
     assert len(pool.plan(0.0)) == 2
     pool.up(1, 0.1)
-    assert pool.plan(0.1) == [Assign(1, "0", "cold")]
+    assert pool.plan(0.1) == [Given(1, "0", "cold")]
     pool.initialized(1)
-    assert pool.plan(0.2) == [Assign(1, "1", "warm"), Assign(1, "2", "warm")]
+    assert pool.plan(0.2) == [Given(1, "1", "warm"), Given(1, "2", "warm")]
     pool.initialized(1)
     assert pool.plan(0.2) == []
     pool.free(1, "1", 5.0, 0.0, 0.3)
-    assert pool.plan(0.3) == [Assign(1, "3", "warm")]
+    assert pool.plan(0.3) == [Given(1, "3", "warm")]
     assert shown(pool) == "256/512 MB | Containers: 1 busy, 0 idle, 0 prewarm, 1 starting, 0 removing | Queued: 0 in 0 queues"
 
 
@@ -593,7 +593,7 @@ def test_draining_ends_with_the_need():
     pool.add(job("1", concurrency=2, since=6.0))
     assert pool.plan(6.0) == []
     pool.cancel("starves")
-    assert pool.plan(6.1) == [Assign(cid, "1", "warm")]
+    assert pool.plan(6.1) == [Given(cid, "1", "warm")]
 
 
 # What can't be.
@@ -651,7 +651,7 @@ def test_a_warm_call_looks_at_nobody_else(monkeypatch):
     monkeypatch.setattr(pool._queues, "turns", looked_at_everybody)
     pool.plan(1.1)
     pool.add(job("next", since=1.2))
-    assert pool.plan(1.2) == [Assign(cid, "next", "warm")]
+    assert pool.plan(1.2) == [Given(cid, "next", "warm")]
     pool.free(cid, "next", 5.0, 0.0, 1.3)
     assert pool.plan(1.3) == []
 
@@ -668,7 +668,7 @@ def test_a_container_taken_over_is_warm():
     assert pool.plan(0.0) == []
     assert shown(pool) == "128/512 MB | Containers: 0 busy, 0 idle, 0 prewarm, 1 starting, 0 removing | Queued: 1 in 1 queue"
     pool.up(cid, 0.1)
-    assert pool.plan(0.1) == [Assign(cid, "1", "warm")]
+    assert pool.plan(0.1) == [Given(cid, "1", "warm")]
     pool.free(cid, "1", 5.0, 0.0, 0.2)
     pool.plan(0.2)
     assert [decision.cid for decision in pool.plan(700.0)] == [cid]
@@ -694,7 +694,7 @@ def test_an_empty_container_taken_over_is_a_stem_cell():
     pool.up(cid, 0.1)
     assert pool.plan(0.1) == []
     pool.add(job("1", since=1.0))
-    assert pool.plan(1.0)[0] == Assign(cid, "1", "prewarmed")
+    assert pool.plan(1.0)[0] == Given(cid, "1", "prewarmed")
 
 
 def test_a_warm_container_being_taken_over_is_waited_for():
@@ -719,3 +719,16 @@ def test_no_more_is_taken_over_than_fits():
     """The budget holds for earlier processes' containers too."""
     pool = pool_of(256)
     assert [pool.adopt(HELLO, 1, OWNER, 0.0) for _ in range(3)] == [1, 2, None]
+
+
+def test_why_it_waited_is_told_with_the_assignment():
+    """Nothing if it didn't; for one that did, what was in its way last."""
+    pool = pool_of(memory=128)
+    start(pool, job("0"))
+    pool.free(1, "0", 5, 0, 0.1)
+    pool.add(job("1", since=0.2))
+    assert [each.why for each in pool.plan(0.2)] == [""]
+    pool.add(job("2", since=0.3))
+    assert pool.plan(0.3) == []
+    pool.free(1, "1", 200, 0, 0.4)
+    assert [each.why for each in pool.plan(0.4)] == ["no 128 MB free"]

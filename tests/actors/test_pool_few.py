@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from actors.pool import Assign, Pool, PoolSettings
 from actors.pool_cost import HOLD, SHORT
-from tests.actors.pool_node import Node, job
+from tests.actors.pool_node import Given, Node, job
 from tests.actors.test_pool import idle
 
 FEW = 2
@@ -28,7 +28,7 @@ def test_short_runs_wait_for_containers_at_work() -> None:
     placed = pool.plan(10.0)
     assert [each.id for each in placed] == ["0", "1"]
     pool.free(placed[0].cid, "0", 1.0, 0.0, 10.001)
-    assert pool.plan(10.001) == [Assign(placed[0].cid, "2", "warm")]
+    assert pool.plan(10.001) == [Given(placed[0].cid, "2", "warm")]
 
 
 def test_nobody_waits_for_long() -> None:

@@ -36,7 +36,8 @@ LIFE = [
     (2, 1, accepted(ID)),
     (3, 1, Started(ID, 1, "c1", 1010)),
     (4, 2, Claimed(5000)),
-    (5, 2, Started(ID, 2, "c2", 5100, alone=True, made={"ready": 22, "queue": 0, "create": 16, "start": 112})),
+    (5, 2, Started(ID, 2, "c2", 5100, alone=True, made={"ready": 22, "queue": 0, "create": 16, "start": 112},
+    start="cold", why="no 256 MB free")),
     (6, 2, accepted(OTHER, 5200)),
     (7, 2, finished(ID, 6000)),
     (8, 2, Recorded(ID, 6001)),
@@ -70,7 +71,9 @@ def test_timeline_of_a_rerun():
     ]  # fmt: skip
     assert found.finished
     assert found.steps[0].note == "/guest/p/a, blocking"
-    assert found.steps[3].note == "alone on the node, container made in 150 ms (create 16, start 112, ready 22)"
+    assert found.steps[3].note == (
+        "alone on the node, cold start, container made in 150 ms (create 16, start 112, ready 22), waited: no 256 MB free"
+    )
     assert found.steps[4].note == "application error, ran 5 ms, init 2 ms, waited 7 ms"
 
 

@@ -708,11 +708,11 @@ def test_a_warm_container_being_taken_over_is_waited_for():
         assert pool.plan(0.02) == []
         if comes:
             pool.up(warm, 0.1)
-            assert pool.plan(0.1) == [Assign(warm, "1", "warm")]
+            assert pool.plan(0.1) == [Given(warm, "1", "warm")]
         else:
             at = pool.next_wakeup(0.02)
             assert at == pytest.approx(0.52)
-            assert pool.plan(at)[0] == Assign(cell, "1", "prewarmed")
+            assert pool.plan(at)[0] == Given(cell, "1", "prewarmed")
 
 
 def test_no_more_is_taken_over_than_fits():

@@ -229,7 +229,9 @@ class Settings:
     snapshot_every: int = _option("1000", parse.positive, "Journal documents from one snapshot to the next.")
     duplicates_for: float = _option("10m", parse.duration, "How long the ids of finished activations are kept in memory.")
     lease: float = _option("10s", parse.positive_duration, "Age of the last confirmed write that stops new user code.")
-    run_ahead_after: float = _option("60s", parse.duration, "Time after an unclean start before `started` may follow /run.")
+    run_ahead_after: float = _option(
+        "60s", parse.duration, "Time after an unclean start before `started` may follow /run; in a cluster it never does."
+    )
     alone_from: int = _option("3", parse.positive, "Attempt from which on an activation runs alone on the node.")
     retention_every: float = _option("60s", parse.positive_duration, "Pause between two rounds of deleting by age.")
     low_disk: int = _option("100m", parse.size, "Free disk space below which the node is not ready.")

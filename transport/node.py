@@ -132,6 +132,8 @@ class Node:
         self._note = Note(self._note_path, (each for each in noted if each.activation_id in core.journal.live), kept)
         self._host = self._make_host(driver, core, api_host)
         ahead = self._clock.monotonic() + (0.0 if clean else self.settings.run_ahead_after)
+        if self.settings.kafka:
+            ahead = float("inf")  # who takes this stream over elsewhere sees no note: only the journal tells what had started
         actions = Actions(store.entities, store.subjects, self.spawn)
         core.begin(self._host, Records(store.activations, self.spawn, self._clock.call_later), actions, run_ahead_from=ahead)
         core.adopt(kept)

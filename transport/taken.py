@@ -124,7 +124,7 @@ class Taken:
         self._host = (home.make_host or self._own_host)(self.core, self.member.held)
         clock, spawn, store = home.cluster.clock, home.cluster.spawn, home.store
         actions, records = Actions(store.entities, store.subjects, spawn), Records(store.activations, spawn, clock.call_later)
-        self.core.begin(self._host, records, actions, run_ahead_from=clock.monotonic() + home.settings.run_ahead_after)
+        self.core.begin(self._host, records, actions, run_ahead_from=float("inf"))
         held = Held(store.heartbeats, self.stream, silent.beat.epoch, silent.since, home.settings.lease, clock)
         resumed = self.core.resume((), (lambda _: False) if silent.beat.stopped else held.hold)
         spawn(held.run(store.entities, home.settings.max_action_timeout, self.core.take_up))

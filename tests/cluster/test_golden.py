@@ -21,8 +21,8 @@ from tests.golden_replay import DEVIATIONS, GOLDEN, KEYS, replay, rows
 pytestmark = [pytest.mark.kafka, pytest.mark.nodejs]
 
 FULL = os.environ.get("REWHISK_CRASH_FULL") == "1"
-SHORT = ("invoke", "web-http", "sequences", "fire")
-GROUPS = (*SHORT, "invoke-results", "logs", "activations", "conductors") if FULL else SHORT
+SHORT = ("invoke", "web-http", "sequences")
+GROUPS = (*SHORT, "fire", "invoke-results", "logs", "activations", "conductors") if FULL else SHORT
 """All of them with `make crash-full`."""
 FLAGS = ("--runtimes", str(GOLDEN / "golden-runtimes.json"), "--max-concurrency", "1")
 AT_ONCE = 3

@@ -47,6 +47,25 @@ def ask(story: ClusterStory, controllers: list[Process], name: str) -> None:
         assert asked.outcome == "accepted", asked
 
 
+def ready(controller: Process) -> bool:
+    """Whether it takes work."""
+    return controller.ask("GET", "/ready").status == 200
+
+
+def test_what_runs_is_in_the_journal(cluster: Cluster, story: ClusterStory) -> None:
+    """However soon the code starts: who takes the stream over elsewhere has nothing else to know it from."""
+    controller = cluster.controller()
+    node = cluster.node()
+    until(lambda: up(controller) == 1, 60, "no node is up")
+    controller.put_action("watched", "python:3", CODE["python:3"])
+    for n in ("first", "second"):
+        story.invoke(controller, "watched", n, blocking=False, wanted=GOOD, sleep=2)
+        until(lambda n=n: story.watch.started(n) == 1, 30, "nothing runs")  # type: ignore[misc]
+        assert "started" in story.stored(cluster).events(n)
+    at_rest([controller], [node])
+    story.judge(cluster)
+
+
 def test_a_node_that_dies_for_good(own_cluster: Cluster, story: ClusterStory) -> None:
     """Its work is finished by another one: every id that was accepted has its record, though its node never comes back."""
     controllers, nodes = started(own_cluster)
@@ -69,7 +88,7 @@ def test_a_database_that_is_away_for_longer_than_a_takeover_takes(own_cluster: C
     until(lambda: story.invoke(controllers[0], "watched", f"away{next(numbers)}", blocking=False).id is None, 30, "still accepted")
     time.sleep(2.5 * TAKEOVER)
     own_cluster.couch.start()
-    until(lambda: all(up(each) == len(nodes) for each in controllers), 60, "not all nodes are up again")
+    until(lambda: all(up(each) == len(nodes) and ready(each) for each in controllers), 60, "not all are up again")
     ask(story, controllers, "after")
     at_rest(controllers, nodes, 120)
     story.judge(own_cluster)

@@ -17,7 +17,8 @@ from tests.crash.node import Node, until
 
 pytestmark = pytest.mark.kafka
 
-QUICK = {"takeover_after": "2s", "heartbeat_every": "300ms", "lease": "1500ms"}
+QUICK = {"takeover_after": "5s", "heartbeat_every": "500ms", "lease": "3s"}
+"""Far enough from each other that a busy machine makes nobody dead."""
 CODE = "def main(args):\n    import time\n    time.sleep(args.get('sleep', 0))\n    return {'n': args.get('n')}\n"
 
 

@@ -19,6 +19,7 @@ from thespian.actors import Actor, ActorAddress, ActorExitRequest
 from actors.pool import Pool, PoolSettings
 from actors.ports import AckPort, ActionPort, AnswerPort, Clock, ContainerPort, Instrument, JournalPort, RecordPort
 from messages.errors import IllegalTransition
+from messages.events import ChildAssigned
 from messages.wire import ActivationMessage
 
 
@@ -104,6 +105,8 @@ class StreamServices:
     board: dict[str, Progress] = field(default_factory=dict)
     ended: dict[str, float] = field(default_factory=dict)
     """Activations that ended here not long ago, to know a duplicate by, and when (monotonic seconds)."""
+    under_way: dict[str, ChildAssigned] = field(default_factory=dict)
+    """Children of compositions, by id, whose assignment is appended, durable or not, and whose end is not known."""
     draining: bool = False
     """Nothing more is accepted."""
 

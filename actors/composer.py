@@ -19,7 +19,7 @@ from actors.admission import UNSTORABLE, refusal
 from actors.base import NodeActor, StreamServices
 from actors.base import Progress as Shown
 from actors.composing import Call, Calling, Composition, Progress
-from actors.ports import ChildPort, ComponentPort
+from actors.ports import ChildPort, ComponentPort, Live
 from actors.system import Restarted
 from messages.commands import AcceptedDurable, Completed, Drain, Ended, NotAccepted, Repeated
 from messages.composing import (
@@ -126,10 +126,17 @@ class Composer(NodeActor):
         work = self._enter(Composition(message, plan, live.accepted_at))
         work.recall(live.assigned, live.children)
         work.step("take up")
-        for event in live.assigned.values():
+        for event in self._assigned(live).values():
             self._call_again(work, event)
         if isinstance(plan, TriggerPlan) or not work.calls:
             self._begin(work)
+
+    def _assigned(self, live: Live) -> dict[str, ChildAssigned]:
+        """The calls of the newest step, those that are not durable yet among them."""
+        appended = [event for event in self.services.under_way.values() if event.id == live.id and event.child not in live.assigned]
+        newest = max((event.tally.steps for event in (*live.assigned.values(), *appended)), default=0)
+        events = {event.child: event for event in (*live.assigned.values(), *appended)}
+        return {child: event for child, event in events.items() if event.tally.steps == newest}
 
     def _call_again(self, work: Composition, event: ChildAssigned) -> None:
         """The same bytes to the same node, unless the records have the child already."""
@@ -138,7 +145,13 @@ class Composer(NodeActor):
         call.message, call.node, call.assigned, call.look = message, event.node, True, True
         call.plan = None if isinstance(event.plan, UnsetType) else decode_plan(event.plan)
         work.calls[event.child] = call
+        work.tally = event.tally
         call.step("assign")
+        live = self.services.journal.live[work.id]
+        if event.child not in live.assigned:
+            work.children.append(event.child)
+            return  # ChildAssignedDurable comes
+        self.services.under_way[event.child] = event
         call.step("durable")
         self._send(work, call)
 
@@ -262,6 +275,7 @@ class Composer(NodeActor):
         except StoreRefused as error:
             self._never(work, call, 413, str(error))
             return
+        self.services.under_way[call.child] = event
         call.step("assign")
         if not call.assigned:
             call.assigned = True
@@ -286,6 +300,7 @@ class Composer(NodeActor):
     def on_child_accepted(self, message: ChildAccepted) -> None:
         """A rule's action is accepted: that is all that a trigger waits for."""
         work, call = self._under_way(message.activation_id, message.child, Calling.SENT)
+        self.services.under_way.pop(message.child, None)
         if work is not None and call is not None:
             call.step("over")
             call.outcome = composing.called(call.child)
@@ -293,6 +308,7 @@ class Composer(NodeActor):
 
     def on_child_ended(self, message: ChildEnded) -> None:
         """A step is over: its outcome decides what follows."""
+        self.services.under_way.pop(message.child, None)
         work, call = self._under_way(message.activation_id, message.child, Calling.SENT)
         if work is None or call is None or isinstance(work.plan, TriggerPlan):
             return
@@ -318,6 +334,7 @@ class Composer(NodeActor):
             self._wait(work, call, "refused")
 
     def _never(self, work: Composition, call: Call, status: int, reason: str) -> None:
+        self.services.under_way.pop(call.child, None)
         if isinstance(work.plan, TriggerPlan):
             call.state = Calling.OVER
             call.outcome = composing.not_called(status, reason)
@@ -396,7 +413,9 @@ class Composer(NodeActor):
             inner = decode_message(live.message)
             if live.finished is not None and inner.cause is not UNSET and not self._held(inner):
                 self._ack(activation_id)
-        broken = failed.activation_id if isinstance(failed, Compose | Resolved | ChildEnded | ChildAccepted | ChildRefused) else ""
+        broken = failed.activation_id if isinstance(failed, Compose | Resolved | NodeChosen | ChildEnded | ChildRefused) else ""
+        if isinstance(failed, ChildEnded):
+            self.services.under_way.pop(failed.child, None)
         if isinstance(failed, Compose) and self.services.journal.stage(broken) is Stage.UNKNOWN:
             self.services.answers.refused(broken, endings.NOT_RUN, 503)
         elif self.services.journal.stage(broken) in UNENDED and broken in self.services.journal.live:
@@ -406,10 +425,18 @@ class Composer(NodeActor):
                 self._take_up(activation_id)
 
     def _give_up(self, activation_id: str) -> None:
+        """End a composition with an error, unless a child is under way. A trigger goes on: its record has to say what it fired."""
         live = self.services.journal.live[activation_id]
-        message = decode_message(live.message)
-        error = endings.failed(message, None, 3, endings.NOT_RUN, self.services.clock.wall_ms())
-        self.send(self.services.directory.writer, Ended(message, error, list(live.children)))
+        plan = None if live.plan is None else decode_plan(live.plan)
+        child = any(event.id == activation_id for event in self.services.under_way.values())
+        if plan is None or child or isinstance(plan, TriggerPlan):
+            self._take_up(activation_id)
+            return
+        work = self._enter(Composition(decode_message(live.message), plan, live.accepted_at))
+        work.recall(live.assigned, live.children)
+        work.step("take up")
+        work.answered = [child for child in live.assigned if child in self.services.journal.live]
+        self._end(work, Response(3, steps.error(endings.NOT_RUN)))
 
     HANDLERS: ClassVar = {
         Compose: on_compose,

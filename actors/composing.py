@@ -31,7 +31,7 @@ class Progress(State):
 COMPOSITION: dict[Progress, dict[str, Progress]] = {
     Progress.ARRIVED: {"journal": Progress.ACCEPTING, "take up": Progress.WORKING},
     Progress.ACCEPTING: {"durable": Progress.WORKING},
-    Progress.WORKING: {"end": Progress.ENDING},
+    Progress.WORKING: {"end": Progress.ENDING, "completed": Progress.OVER},
     Progress.ENDING: {"completed": Progress.OVER},
     Progress.OVER: {},
 }

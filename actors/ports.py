@@ -45,6 +45,7 @@ class Clock(Protocol):
 class Live(Protocol):
     """A live activation as the journal tells it: `counted` attempts, `starts` in all, `finished` once it has ended."""
 
+    id: str
     message: Raw
     accepted_at: int
     stage: Stage

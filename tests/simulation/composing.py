@@ -11,6 +11,7 @@ from msgspec import UNSET, Raw
 from actors.base import Rules
 from actors.pool import PoolSettings
 from messages.action import ActionDoc, Exec, Executable, executable
+from messages.commands import Invoke
 from messages.composing import Component, Compose, NoComponent
 from messages.composition import ConductorPlan, Plan, Rule, SequencePlan, TriggerPlan, child_id
 from messages.wire import ActionName, ActivationMessage, ControllerId, Identity, KeyValue, Limits, Namespace, encode
@@ -25,7 +26,7 @@ from tests.simulation.scenario import RULES, Options, Simulation
 from tests.simulation.world import WALL, Killed
 from transport.children import Children
 from transport.compositions import CompositionCore
-from transport.local import LocalAnswers, LocalInvocation, LocalInvoker
+from transport.local import LocalAnswers, LocalInvocation
 
 STREAM = "controller0"
 MOST = 6
@@ -72,14 +73,21 @@ class BothAnswers(LocalAnswers):
         super().finished(activation_id, record)
 
 
-class SimInvoker(LocalInvoker):
-    """Tells the machine what code a child runs: its id is not known before."""
+class SimInvoker:
+    """What a composer needs of an Invoker. Tells the machine what code a child runs: its id is not known before."""
 
-    scripts: dict[str, Script]
+    def __init__(self, answers: LocalAnswers, hand_in: Callable[[Invoke], None], scripts: dict[str, Script]) -> None:
+        self._answers = answers
+        self._hand_in = hand_in
+        self._scripts = scripts
+
+    async def choose(self, message: ActivationMessage, action: Executable | None = None) -> str:
+        return "invoker0"
 
     async def invoke(self, message: ActivationMessage, action: Executable | None = None, node: str = "") -> LocalInvocation:
-        self.scripts[message.activation_id] = ACTIONS[message.action.name]
-        return await super().invoke(message, action, node)
+        self._scripts[message.activation_id] = ACTIONS[message.action.name]
+        command = Invoke(message, action, owed=bool(node))
+        return await self._answers.accept(message.activation_id, lambda: self._hand_in(command))
 
 
 class SimComponents:
@@ -135,8 +143,7 @@ class ComposingNode(SimNode):
             failpoint=self._failpoint,
         )
         await core.open(clean=False)
-        invoker = SimInvoker(self.answers, self.core.hand_in, self.core.pending, lambda: None, lambda: None, lambda namespace: ())
-        invoker.scripts = self.machine.scripts
+        invoker = SimInvoker(self.answers, self.core.hand_in, self.machine.scripts)
         records = Remote(self.network, process, "activations")
         subjects = Remote(self.network, process, "subjects")
         self.compositions = core
@@ -203,6 +210,10 @@ class Composing(Simulation):
         span = self.rng.choice((0.05, 1.0, 4.0))
         for _ in range(self.rng.choice((1, 2, 4))):
             self._plan_composition(self.rng.uniform(0, span))
+
+    def _plan_one(self, each: Any, action: Executable, at: float) -> None:
+        """Without any trouble there are compositions too."""
+        self._plan_composition(at)
 
     def _plan_composition(self, at: float) -> None:
         rng = self.rng

@@ -15,6 +15,8 @@ from actors.composer import Composer
 from messages.wire import decode_message
 from tests.oracle import Broken, check
 from tests.simulation.composing import Composing
+from tests.simulation.scenario import Options
+from tests.support.supervision import Injected, Injection, injected
 
 SCHEDULES = int(os.environ.get("REWHISK_COMPOSED", "200"))
 
@@ -73,3 +75,28 @@ def test_a_child_that_is_sent_anew_under_another_id_is_caught(monkeypatch: pytes
 
     monkeypatch.setattr(Composer, "_call_again", other)
     caught(300, "succeeded with", "its record says")
+
+
+@pytest.mark.parametrize(("seed", "position"), [(2, "before"), (3, "after")])
+def test_a_bug_in_the_composer_ends_one_composition_at_most(seed: int, position: str) -> None:
+    """It fails at each of its messages in turn: everything accepted comes to its end, nothing runs twice."""
+    for at in range(1, 1000, 2):
+        injection = Injection(Composer, at, position)
+        simulation = Composing(seed, Options(actions=("quick",), times=3))
+        with injected(injection):
+            history = simulation.run()
+        if injection.message is None:
+            assert at > 10
+            return
+        for node in simulation.nodes:
+            node.failures = [failure for failure in node.failures if not isinstance(failure[1], Injected)]
+        twice = [each for each in simulation.world.violations if each.endswith("ended twice")]  # the first end counts
+        history.violations = [each for each in simulation.world.violations if each not in twice] + simulation._failures()
+        history.supervised = 1
+        for submitted in history.submitted.values():
+            submitted.expect = submitted.steps = None
+        try:
+            check(history)
+        except Broken as error:
+            raise AssertionError(f"{injection!r}: {error}") from None
+    raise AssertionError("it never ends")

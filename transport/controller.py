@@ -24,7 +24,7 @@ from messages.cluster import decode_ack, decode_ping
 from messages.wire import ControllerId, encode
 from store.contract import Store
 from store.data_dir import DataDir
-from store.errors import StoreError, StoreFailed
+from store.errors import StoreError, StoreFailed, StoreUnavailable
 from store.failpoint import parse_failpoint
 from store.open import open_store
 from store.ports import Records
@@ -132,6 +132,7 @@ class Controller:
             await asyncio.sleep(0.01)
         self.spawn(self._presence.run())
         self.spawn(self._ticking())
+        self.spawn(self._compacting())
         await self._open_compositions(components)
         self._ready = True
 
@@ -209,6 +210,13 @@ class Controller:
     def _seen(self) -> None:
         assert self._presence is not None
         self.invoker.nodes(self._presence.nodes(), self._presence.controllers)
+
+    async def _compacting(self) -> None:
+        """Delete what of the compositions' journal nothing needs any more, for ever."""
+        while True:
+            await asyncio.sleep(self.settings.retention_every)
+            with contextlib.suppress(StoreUnavailable):
+                await self.compositions.compact(self._clock.wall_ms())
 
     async def _ticking(self) -> None:
         while True:

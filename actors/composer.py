@@ -19,7 +19,7 @@ from actors.admission import UNSTORABLE, refusal
 from actors.base import NodeActor, StreamServices
 from actors.base import Progress as Shown
 from actors.composing import Call, Calling, Composition, Progress
-from actors.ports import ChildPort, ComponentPort, Live
+from actors.ports import ChildPort, ComponentPort
 from actors.system import Restarted
 from messages.commands import AcceptedDurable, Completed, Drain, Ended, NotAccepted, Repeated
 from messages.composing import (
@@ -34,7 +34,7 @@ from messages.composing import (
     Resolved,
     TakeUp,
 )
-from messages.composition import ConductorPlan, Plan, SequencePlan, Spent, TriggerPlan, child_id, decode_plan, encode_plan
+from messages.composition import Spent, TriggerPlan, child_id, decode_plan, encode_plan
 from messages.events import Accepted, Acked, ChildAssigned
 from messages.lifecycle import UNENDED, Stage
 from messages.wire import EMPTY_OBJECT, ActivationMessage, Response, decode_message, encode
@@ -74,7 +74,7 @@ class Composer(NodeActor):
         if stage is not Stage.UNKNOWN or activation_id in self.services.ended:
             self.send(self.services.directory.writer, Repeated(message.message))
             return
-        body, plan = encode(_without_key(message.message)), encode_plan(message.plan)
+        body, plan = encode(composing.without_key(message.message)), encode_plan(message.plan)
         refused = refusal(self.services, len(body) + len(plan), owed=message.owed)
         if refused is not None:
             self.services.answers.refused(activation_id, *refused)
@@ -126,25 +126,14 @@ class Composer(NodeActor):
         work = self._enter(Composition(message, plan, live.accepted_at))
         work.recall(live.assigned, live.children)
         work.step("take up")
-        for event in self._assigned(live).values():
+        for event in composing.newest(live, self.services.under_way.values()):
             self._call_again(work, event)
         if isinstance(plan, TriggerPlan) or not work.calls:
             self._begin(work)
 
-    def _assigned(self, live: Live) -> dict[str, ChildAssigned]:
-        """The calls of the newest step, those that are not durable yet among them."""
-        appended = [event for event in self.services.under_way.values() if event.id == live.id and event.child not in live.assigned]
-        newest = max((event.tally.steps for event in (*live.assigned.values(), *appended)), default=0)
-        events = {event.child: event for event in (*live.assigned.values(), *appended)}
-        return {child: event for child, event in events.items() if event.tally.steps == newest}
-
     def _call_again(self, work: Composition, event: ChildAssigned) -> None:
         """The same bytes to the same node, unless the records have the child already."""
-        message = decode_message(event.message)
-        call = Call(event.child, message.action.fqn)
-        call.message, call.node, call.assigned, call.look = message, event.node, True, True
-        call.plan = None if isinstance(event.plan, UnsetType) else decode_plan(event.plan)
-        work.calls[event.child] = call
+        call = work.calls[event.child] = Call.again(event)
         work.tally = event.tally
         call.step("assign")
         live = self.services.journal.live[work.id]
@@ -227,7 +216,7 @@ class Composer(NodeActor):
             work.tally = steps.spending(plan, work.tally, form)
         else:
             spent, depth = Spent(), 0
-        call.plan = _plan(form, found, self.components.most, spent, depth)
+        call.plan = composing.nested_plan(form, found, self.components.most, spent, depth)
         self._choose(work, call)
 
     def _choose(self, work: Composition, call: Call) -> None:
@@ -263,7 +252,7 @@ class Composer(NodeActor):
             id=work.id,
             child=call.child,
             node=call.node,
-            message=Raw(encode(_without_key(call.message))),
+            message=Raw(encode(composing.without_key(call.message))),
             tally=work.tally,
             at=self.services.clock.wall_ms(),
             plan=UNSET if call.plan is None else Raw(encode_plan(call.plan)),
@@ -454,16 +443,3 @@ class Composer(NodeActor):
         WakeupMessage: on_wakeup,
         Restarted: on_restarted,
     }
-
-
-def _without_key(message: ActivationMessage) -> ActivationMessage:
-    return msgspec.structs.replace(message, user=msgspec.structs.replace(message.user, authkey={}))
-
-
-def _plan(form: str, found: Component, most: int, spent: Spent, depth: int) -> Plan | None:
-    """The plan of a child that is a composition itself."""
-    if form == "sequence":
-        return SequencePlan(list(found.components), most, found.limits, spent, depth)
-    if form == "conductor":
-        return ConductorPlan(found.action.called, most, found.limits, spent, depth)
-    return None

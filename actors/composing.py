@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from actors.base import step
+from actors.ports import Live
 from messages.action import Executable
-from messages.composition import Plan, Rule, Tally, TriggerPlan, Whole
+from messages.composing import Component
+from messages.composition import ConductorPlan, Plan, Rule, SequencePlan, Spent, Tally, TriggerPlan, Whole, decode_plan
 from messages.events import ChildAssigned, Finished
 from messages.states import State
-from messages.wire import ActivationMessage, Identity, Limits, Response
+from messages.wire import ActivationMessage, Identity, Limits, Response, decode_message
 
 SERVER_ERROR = "There was an internal server error."
 INACTIVE = "Rule '{rule}' is inactive, action '{action}' was not activated."
@@ -78,6 +81,15 @@ class Call:
         self.look = False
         self.tries = 0
         self.outcome: dict[str, object] | None = None
+
+    @classmethod
+    def again(cls, event: ChildAssigned) -> Call:
+        """The call that was assigned so, perhaps by an earlier process."""
+        message = decode_message(event.message)
+        call = cls(event.child, message.action.fqn)
+        call.message, call.node, call.assigned, call.look = message, event.node, True, True
+        call.plan = None if isinstance(event.plan, UnsetType) else decode_plan(event.plan)
+        return call
 
     def step(self, event: str) -> None:
         """Go on by the table. Raises IllegalTransition."""
@@ -192,6 +204,22 @@ def called(child: str) -> dict[str, object]:
     return {"statusCode": 0, "success": True, "activationId": child}
 
 
-def result_text(text: str) -> Raw:
-    """`{"error": text}`."""
-    return Raw(_encode({"error": text}))
+def newest(live: Live, under_way: Iterable[ChildAssigned]) -> list[ChildAssigned]:
+    """The calls of a composition's newest step, those that are appended and not durable yet among them."""
+    events = {event.child: event for event in under_way if event.id == live.id} | live.assigned
+    step = max((event.tally.steps for event in events.values()), default=0)
+    return [event for event in events.values() if event.tally.steps == step]
+
+
+def without_key(message: ActivationMessage) -> ActivationMessage:
+    """As it may be journaled."""
+    return replace(message, user=replace(message.user, authkey={}))
+
+
+def nested_plan(form: str, found: Component, most: int, spent: Spent, depth: int) -> Plan | None:
+    """The plan of a child that is a composition itself, None for an action."""
+    if form == "sequence":
+        return SequencePlan(list(found.components), most, found.limits, spent, depth)
+    if form == "conductor":
+        return ConductorPlan(found.action.called, most, found.limits, spent, depth)
+    return None

@@ -121,6 +121,8 @@ async def test_taken_over(heirs: tuple[DockerDriver, DockerDriver], engine: Engi
     dead, heir = heirs
     kept, frozen, swept = [await counter(dead) for _ in range(3)]
     await frozen.pause()
+    assert isinstance(dead._network, Sandboxes)
+    await until(lambda: not dead._network._making)  # a dead process makes nothing more
     await heir.open()
     assert set(await heir.leftovers(lambda identity: identity == swept.id)) == {kept.id, frozen.id}
     seen = Seen()

@@ -68,6 +68,7 @@ class History:
         self._seconds: deque[Second] = deque(maxlen=SECONDS)
         self._placed: dict[str, Placed] = {}
         self._made: dict[int, dict[str, float]] = {}
+        self._frozen: set[int] = set()
 
     def __repr__(self) -> str:
         return f"<History {len(self._latest)} latest, {len(self._seconds)} seconds>"
@@ -78,6 +79,10 @@ class History:
             self._finished(facts["finished"], facts["message"])
         elif step == "placed":
             self._place(facts["job"], facts["cid"], facts["start"])
+        elif step == "paused" and facts["done"]:
+            self._frozen.add(facts["cid"])
+        elif step == "resumed":
+            self._frozen.discard(facts["cid"])
         elif step == "up":
             self._made[facts["cid"]] = facts["stages"]
 
@@ -105,6 +110,16 @@ class History:
     def latest(self, namespace: str | None) -> list[Past]:
         """Newest first; of one namespace if one is named."""
         return [past for past in reversed(self._latest) if namespace in (None, past.namespace)]
+
+    def with_frozen(self, pool: dict[str, Any]) -> dict[str, Any]:
+        """The pool's overview, its frozen idle containers called paused: the pool treats them as idle ones."""
+        containers = pool.get("containers", [])
+        self._frozen &= {container["cid"] for container in containers}
+        shown = [
+            {**container, "state": "paused"} if container["state"] == "idle" and container["cid"] in self._frozen else container
+            for container in containers
+        ]
+        return {**pool, "containers": shown}
 
     def seconds(self) -> list[dict[str, float]]:
         """Whole seconds in which something ended, oldest first: when (epoch s), ends, failures, p50 and p99 in ms."""

@@ -370,7 +370,7 @@ class Node:
             status["parts"] = self._parts()
             status["seconds"] = self._observers.history.seconds()
             status["store"] = self._opened().cost()
-            status |= core.overview(self._resumed) | core.services.pool_view()
+            status |= core.overview(self._resumed) | self._observers.history.with_frozen(core.services.pool_view())
         return status
 
     def _parts(self) -> dict[str, str | None]:

@@ -69,6 +69,18 @@ def test_the_latest_are_bounded_newest_first_and_of_one_namespace_if_asked() -> 
     assert (len(history.latest(namespace)), history.latest("nobody")) == (LATEST, [])
 
 
+def test_frozen_containers_are_shown_as_paused_until_they_go_on_or_are_gone() -> None:
+    """One that could not be frozen is not."""
+    history = History(Clock())
+    for cid, done in ((1, True), (2, False), (3, True), (4, True)):
+        history.observe("paused", {"cid": cid, "done": done, "ms": 1.0})
+    history.observe("resumed", {"cid": 3, "done": True, "ms": 1.0})
+    idle = [{"cid": cid, "state": "idle"} for cid in (1, 2, 3)]
+    assert [each["state"] for each in history.with_frozen({"containers": idle})["containers"]] == ["paused", "idle", "idle"]
+    again = history.with_frozen({"containers": [{"cid": 4, "state": "idle"}]})
+    assert again["containers"][0]["state"] == "idle", "it was gone from the list in between"
+
+
 def test_seconds_are_whole_ones_of_the_last_minute() -> None:
     """The second that is going on is not shown, nor what is older."""
     clock = Clock()

@@ -99,7 +99,7 @@ def test_compositions_that_nest_without_end_come_to_one(node: Node) -> None:
 
 def test_what_is_under_way_can_be_looked_at(node: Node) -> None:
     """State and children so far while it runs; afterwards `trace` shows parent and children, without arguments."""
-    asked = node.api("POST", "actions/two", {"sleep": 1.5, "secret": "hush-hush"}).body["activationId"]
+    asked = node.api("POST", "actions/two", {"sleep": 4, "secret": "hush-hush"}).body["activationId"]
     seen = []
 
     def under_way() -> bool:
@@ -109,7 +109,7 @@ def test_what_is_under_way_can_be_looked_at(node: Node) -> None:
 
     until(under_way, 30, lambda: seen)
     assert seen[-1]["state"] == "running"
-    [first] = seen[-1]["children"]
+    first, *_ = seen[-1]["children"]
     done = record(node, asked)
     assert done["logs"][0] == first
     told = trace(node, asked)
@@ -133,7 +133,7 @@ def trace(node: Node, activation_id: str) -> dict[str, Any]:
 def test_changes_while_it_runs(node: Node) -> None:
     """The sequence goes on as it was accepted; a component that is deleted before its turn is missing then."""
     node.api("PUT", "actions/gone?overwrite=true", action(ADD))
-    asked = node.api("POST", "actions/doomed", {"sleep": 1.5}).body["activationId"]
+    asked = node.api("POST", "actions/doomed", {"sleep": 4}).body["activationId"]
     assert node.api("DELETE", "actions/gone").status == 200
     assert node.api("PUT", "actions/doomed?overwrite=true", sequence("add")).status == 200
     done = record(node, asked)

@@ -43,9 +43,9 @@ def test_interrupted_retried_and_waited_for(tmp_path: Path, port: str) -> None:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         node.kill()
-    with Node(data_dir, port=port) as node:
+    with Node(data_dir, port=port) as node, waiting:
         node.wait_ready().wait_quiet()
-        out, err = waiting.communicate(timeout=60)
+        out, err = waiting.communicate(timeout=90)
         assert "interrupted" in json.loads(out)["error"], err
         dead = {row["activationId"]: row for row in json.loads(run(data_dir, "activation", "list", "--dead", "--json"))}
         assert {alone, whole} <= dead.keys()

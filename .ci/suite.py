@@ -93,6 +93,10 @@ APART = ("docker", "registry")
 """Markers of the part `docker`: tests with a real engine."""
 
 
+PARALLEL = ("-n", "2", "--dist", "loadscope")
+"""Tests that measure no time and have no machine to themselves run two at a time."""
+
+
 def missing() -> dict[str, tuple[str, str]]:
     """Marker → what is missing and how to have it."""
     return {marker: (what, fix) for marker, (there, what, fix) in NEEDS.items() if not there()}
@@ -107,7 +111,10 @@ def parts(left_out: list[str]) -> dict[str, tuple[str, list[str]]]:
         "lint": ("lint", [str(BIN / "ruff"), "check", "."]),
         "types": ("types", [str(BIN / "mypy")]),
         "imports": ("import rules", [str(BIN / "lint-imports"), "--no-cache"]),
-        "tests": ("unit, contract, simulation", pytest("tests", *(f"--ignore={place}" for place in ELSEWHERE), *chosen)),
+        "tests": (
+            "unit, contract, simulation",
+            pytest("tests", *PARALLEL, *(f"--ignore={place}" for place in ELSEWHERE), *chosen),
+        ),
     }
     if heavy:
         found["crash"] = ("crash, system", pytest(*heavy, *chosen))

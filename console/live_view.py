@@ -126,6 +126,11 @@ def _parts(view: View) -> list[Text]:
         for name, problem in parts.items():
             health.append(f"{safe(name)}: {safe(problem)}  " if problem else f"{safe(name)} ok  ", "bold red" if problem else "")
         lines.append(health)
+    kafka = view.document.get("kafka")
+    if isinstance(kafka, Mapping):
+        taken = view.document.get("taken")
+        streams = f", goes on with {', '.join(map(str, taken))}" if isinstance(taken, list) and taken else ""
+        lines.append(Text(f"kafka     {_int(kafka.get('lag'))} messages to read{streams}"))
     return lines
 
 

@@ -134,6 +134,10 @@ class ClusterStream:
     def __repr__(self) -> str:
         return f"<ClusterStream {self.topic} {self.acks!r} {self._beating!r}>"
 
+    def broker(self) -> tuple[int, float]:
+        """Messages of the topic still to be read, and for how long (s) the broker has taken no ping."""
+        return (self._consumer.lag() if self._consumer is not None else 0), self._pings.unanswered()
+
     def core_parts(self) -> dict[str, Any]:
         """What the stream's core gets beside what any core has."""
         return {"acks": self.acks, "steady": self._cluster.steady.steady, "may_start": self.held}

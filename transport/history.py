@@ -5,12 +5,14 @@ Fed by the core's instrument. What it costs is paid by every activation, so it o
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import UNSET, Struct
 
+from actors.base import Progress
 from messages.commands import Job
 from messages.events import Finished
 from messages.wire import ActivationMessage
@@ -132,6 +134,14 @@ class History:
             for second in self._seconds
             if now - SECONDS <= second.at < now
         ]  # fmt: skip
+
+
+def unfinished(board: Mapping[str, Progress]) -> list[dict[str, object]]:
+    """The oldest LATEST unfinished activations: id, state, since when in it (epoch ms), attempt."""
+    return [
+        {"id": id, "state": each.state, "since": each.since, "attempt": each.attempt}
+        for id, each in itertools.islice(board.items(), LATEST)
+    ]
 
 
 def quantile(times: list[int], share: float) -> float:

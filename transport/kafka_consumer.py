@@ -100,6 +100,8 @@ class TopicConsumer:
         self._handed = 0
         """Batches on their way to the loop: 0 or 1."""
         self._next: int | None = None
+        self._end = 0
+        """The offset after the topic's last message, as the broker told with its last answer."""
         self._commit: int | None = None
         self._committed: int | None = None
         self._held = False
@@ -220,7 +222,12 @@ class TopicConsumer:
                 except (OffsetOutOfRangeError, LogTruncationError):
                     self._seek(consumer, partition)
                     continue
+                self._end = consumer.highwater(partition) or 0
                 self._hand_over(found.get(partition, []))
+
+    def lag(self) -> int:
+        """Messages of the topic that are still to be read, as far as the broker has told."""
+        return max(0, self._end - self._next) if self._next is not None else 0
 
     def _may_take(self) -> int:
         if self._handed or self._held:

@@ -22,6 +22,10 @@ from transport.rerun import Held, tell_gone
 from transport.taken import Home, MakeHost
 from transport.takeover import Takeovers
 
+BROKER = "The broker has not answered for {seconds:.0f} s."
+PATIENCE = 5.0
+"""Seconds without an answer after which people are told; pings go out every second."""
+
 
 class Membership:
     """In the order of a node's life: `before`, `opened`, `resume`, `begin`, `drain`, `leave`, `close`."""
@@ -64,6 +68,16 @@ class Membership:
     def open_door(self, app: Any, *, loopback: bool, unready: Callable[[], str | None]) -> Any:
         """The application with `/invoke` in front of it."""
         return self.stream.open_door(app, loopback=loopback, unready=unready)
+
+    def status(self) -> dict[str, object]:
+        """What a cluster adds to a node's state."""
+        lag, unanswered = self.stream.broker()
+        return {"taken": self.taken(), "kafka": {"lag": lag, "unanswered": round(unanswered, 1)}}
+
+    def broker_problem(self) -> str | None:
+        """What is wrong with the broker, as far as pings show it."""
+        _, unanswered = self.stream.broker()
+        return BROKER.format(seconds=unanswered) if unanswered > PATIENCE else None
 
     def taken(self) -> list[str]:
         """Streams of dead nodes that this one goes on with."""

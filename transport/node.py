@@ -35,6 +35,7 @@ from transport.clock import LoopClock
 from transport.compositions import CompositionCore, CompositionDoor
 from transport.core import Core
 from transport.drivers import open_driver
+from transport.history import unfinished
 from transport.local import LocalAnswers, LocalInvoker
 from transport.membership import Membership
 from transport.observers import Observers
@@ -361,12 +362,13 @@ class Node:
             "queued": sum(each.state == "queued" for each in own.values()),
             "running": sum(each.state == "running" for each in own.values()),
             "latest": self._observers.history.latest(namespace),
+            "unfinished": unfinished(own),
             "ended": self._ended,
         }
         if namespace is None:
             status["live"] = self.live()
             status["compositions"] = self.compositions.live()
-            status["taken"] = self.member.taken() if self.member is not None else []
+            status |= self.member.status() if self.member is not None else {"taken": []}
             status["parts"] = self._parts()
             status["seconds"] = self._observers.history.seconds()
             status["store"] = self._opened().cost()
@@ -380,6 +382,7 @@ class Node:
             "store": STALLED.format(seconds=stalled) if stalled > self.settings.lease else None,
             "containers": self._driver.problem() if self._driver is not None else None,
             "disk": self.low_disk,
+            **({} if self.member is None else {"broker": self.member.broker_problem()}),
         }
 
     def _unfinished(self, namespace: str) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from messages.cluster import InvokerId, PingMessage
 from messages.wire import encode
-from transport.kafka_producer import Outcome, Overflow, TopicProducer
+from transport.kafka_producer import Outcome, Overflow, Sent, TopicProducer
 
 EVERY = 1.0
 """Seconds; upstream's."""
@@ -23,6 +24,11 @@ class Pings:
         self._usable = usable
         self._silent = True
         """Nothing has to be said: the last word was that it takes none."""
+        self._asked: float | None = None
+
+    def unanswered(self) -> float:
+        """Seconds since the first ping that the broker has not taken; 0 if it took the last one."""
+        return 0.0 if self._asked is None else time.monotonic() - self._asked
 
     async def run(self) -> None:
         """Ping for ever."""
@@ -41,8 +47,11 @@ class Pings:
 
     def _send(self, enabled: bool) -> None:
         def told(outcome: Outcome) -> None:
-            return None
+            if isinstance(outcome, Sent):
+                self._asked = None
 
+        if self._asked is None:
+            self._asked = time.monotonic()
         try:
             self._producer.send(self._topic, encode(PingMessage(self._instance, enabled)), told)
         except Overflow:

@@ -10,6 +10,7 @@ const STARTERS = {
 const SECONDS = 60;
 let status = {};
 let stream = null;
+let watched = null;
 
 function make(tag, { text, kind, ...attributes } = {}, ...children) {
   const made = document.createElement(tag);
@@ -71,16 +72,22 @@ async function read(mine) {
   });
   if (answer.status === 401 || answer.status === 403) return leave("The node does not know this key.");
   if (!answer.ok) throw new Error(answer.status);
+  await events(answer, () => stream === mine, (name, document) => show(document));
+}
+
+async function events(answer, wanted, take) {
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
     const { value, done } = await reader.read();
-    if (done || stream !== mine) return;
-    const events = (rest + value).split("\n\n");
-    rest = events.pop();
-    for (const event of events) {
-      const data = event.split("\n").find((line) => line.startsWith("data: "));
-      if (data) show(JSON.parse(data.slice(6)));
+    if (done || !wanted()) return;
+    const found = (rest + value).split("\n\n");
+    rest = found.pop();
+    for (const event of found) {
+      const lines = event.split("\n");
+      const data = lines.find((line) => line.startsWith("data: "));
+      const name = lines.find((line) => line.startsWith("event: "));
+      if (data) take(name?.slice(7), JSON.parse(data.slice(6)));
     }
   }
 }
@@ -94,6 +101,7 @@ function show(next) {
   $("state").textContent = state;
   $("state").className = `pill ${status.ready ? "good" : "bad"}`;
   if ($("paused").checked) return;
+  showUnfinished();
   showLatest();
   showRates();
   showPool();
@@ -123,6 +131,16 @@ function showLatest() {
       make("span", { text: milliseconds(took(row)) }),
       waterfall(row, longest));
     button.addEventListener("click", () => open(row));
+    return make("li", {}, button);
+  }));
+}
+
+function showUnfinished() {
+  $("unfinished").replaceChildren(...(status.unfinished || []).map((row) => {
+    const button = make("button", { type: "button", kind: "row" },
+      make("time", { text: new Date(row.since).toLocaleTimeString() }), make("span", { text: row.id }),
+      make("span", { text: row.state }), make("span", { text: row.attempt ? `attempt ${row.attempt}` : "" }));
+    button.addEventListener("click", () => watch(row));
     return make("li", {}, button);
   }));
 }
@@ -167,7 +185,32 @@ function showPool() {
     make("li", { text: `${each.action} (${each.namespace}): ${each.waiting}, ${each.why}` })) : [make("li", { text: "nothing waits" })]));
 }
 
+// Live logs of what runs, then the record.
+async function watch(row) {
+  $("opened-id").textContent = row.id;
+  $("opened-what").textContent = `${row.state} since ${new Date(row.since).toLocaleTimeString()}`;
+  $("opened-stages").replaceChildren();
+  $("opened-result").textContent = $("opened-logs").textContent = "";
+  $("opened").showModal();
+  watched?.abort();
+  const mine = (watched = new AbortController());
+  try {
+    const answer = await fetch(`/api/v1/namespaces/_/activations/${row.id}/logs`, {
+      headers: { Authorization: credentials(false), Accept: "text/event-stream" }, credentials: "omit", signal: mine.signal,
+    });
+    if (answer.ok) await events(answer, () => watched === mine, (name, text) => {
+      if (name === "line") $("opened-logs").textContent += `${text}\n`;
+      else $("opened-what").textContent = text.status;
+    });
+    if (watched === mine) await showRecord(row.id);
+  } catch (error) {
+    if (watched === mine) $("opened-what").textContent = "no answer from the node";
+  }
+}
+
 async function open(row) {
+  watched?.abort();
+  watched = null;
   $("opened-id").textContent = row.id;
   $("opened-what").textContent = `${row.action}, ${STATUS[row.status_code] ?? row.status_code}, ${row.start || "no"} start, ${row.attempts} attempt(s)`;
   const total = Math.max(1, took(row));
@@ -181,7 +224,11 @@ async function open(row) {
   }));
   $("opened-result").textContent = $("opened-logs").textContent = "";
   $("opened").showModal();
-  const { good, value, error } = await ask("GET", `activations/${row.id}`);
+  await showRecord(row.id);
+}
+
+async function showRecord(id) {
+  const { good, value, error } = await ask("GET", `activations/${id}`);
   $("opened-result").textContent = good ? JSON.stringify(value.response.result, null, 2) : `${error}`;
   $("opened-logs").textContent = good ? value.logs.join("\n") : "";
 }
@@ -302,6 +349,7 @@ $("sign-in").addEventListener("submit", (event) => {
   sessionStorage.setItem("admin", $("admin").value.trim());
   enter();
 });
+$("opened").addEventListener("close", () => { watched?.abort(); watched = null; });
 $("leave").addEventListener("click", () => leave());
 for (const button of document.querySelectorAll("nav [data-tab]"))
   button.addEventListener("click", () => sessionStorage.getItem("key") && tab(button.dataset.tab));

@@ -151,6 +151,21 @@ def test_a_failure_and_what_is_no_json(page: Page) -> None:
     page.shows("pool-hint", "sign in with the admin key")
 
 
+def test_what_runs_shows_its_logs_as_they_come(page: Page) -> None:
+    """Line by line, then the result."""
+    page.sign_in(page.key)
+    lines = ("import time", "def main(args):", "    print('begun')", "    time.sleep(4)", "    print('over')", "    return {'late': 1}")
+    page.invoke("slow", "\n".join(lines))
+    page.tab("activations")
+    page.shows("unfinished", "running")
+    page["unfinished"].find_element(By.TAG_NAME, "button").click()
+    page.shows("opened-logs", "begun")
+    assert "over" not in page["opened-logs"].text
+    page.shows("opened-result", '"late": 1')
+    assert page["opened-logs"].text.splitlines()[-1].endswith("over")
+    page["opened"].find_element(By.TAG_NAME, "button").click()
+
+
 def test_it_fits_a_phone(page: Page) -> None:
     """Nothing is wider than the screen, on any tab."""
     page.sign_in(page.key, page.admin)

@@ -24,7 +24,7 @@ LATEST = [
 ]  # fmt: skip
 DOCUMENT = {
     **STATUS, "latest": LATEST, "ended": False, "parts": {"store": None, "disk": "The disk is almost full"},
-    "resumed": {"total": 9, "left": 4},
+    "resumed": {"total": 9, "left": 4}, "kafka": {"lag": 7, "unanswered": 0.0}, "taken": ["invoker1"],
     "seconds": [
         {"at": 100, "ended": 8, "failed": 1, "p50": 12, "p99": 99}, {"at": 102, "ended": 4, "failed": 0, "p50": 7, "p99": 8},
     ],
@@ -42,7 +42,8 @@ def test_what_the_overview_tells() -> None:
     for part in (
         "invoker0  epoch 3  up 1 h 2 min  ready", "running 8  queued 2  unfinished 10", "resumed after the restart: 5 of 9 done",
         "1.2/s, 0.1/s failed", "p50 7 ms  p99 8 ms", "35 documents, 4 events waiting", "store ok  disk: The disk is almost full",
-        "768 of 1024 MB in 2 containers", "# busy 1  - prewarm 1", "guest/slow: 1 in flight, 2 queued  no 256 MB free",
+        "768 of 1024 MB in 2 containers", "7 messages to read, goes on with invoker1",
+        "# busy 1  - prewarm 1", "guest/slow: 1 in flight, 2 queued  no 256 MB free",
         "aaaaaaaaa  guest/hello", "dev error", "100 ms",
     ):  # fmt: skip
         assert part in shown, shown

@@ -129,15 +129,22 @@ def _database(client: Client) -> Database:
 
 
 def _write(database: Database, documents: Sequence[dict[str, Any]]) -> list[bool]:
-    """In requests of a bounded size. A conflict means that the record is there."""
-    written: list[bool] = []
-    for part in _parts(documents):
+    """In requests of a bounded size. A conflict means that the record is there.
+
+    Answers are told apart by their ids: not every server keeps the order of what it was sent. Of two with one id the first is sent.
+    """
+    firsts: dict[str, dict[str, Any]] = {}
+    for each in documents:
+        firsts.setdefault(each["_id"], each)
+    written: set[str] = set()
+    for part in _parts(list(firsts.values())):
         for result in database.bulk(part):
             if result.error and result.error != "conflict":
                 text = f"record {result.id}: {result.error} {result.reason}"
                 raise StoreRefused(text) if result.error in {"forbidden", "doc_validation"} else StoreUnavailable(text)
-            written.append(not result.error)
-    return written
+            if not result.error:
+                written.add(result.id)
+    return [firsts[each["_id"]] is each and each["_id"] in written for each in documents]
 
 
 def _parts(documents: Sequence[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:

@@ -154,8 +154,8 @@ def test_a_failure_and_what_is_no_json(page: Page) -> None:
 def test_what_runs_shows_its_logs_as_they_come(page: Page) -> None:
     """Line by line, then the result."""
     page.sign_in(page.key)
-    lines = ("import time", "def main(args):", "    print('begun')", "    time.sleep(4)", "    print('over')", "    return {'late': 1}")
-    page.invoke("slow", "\n".join(lines))
+    lines = ("print('begun')", "time.sleep(4)", "print('over')", "return {'late': 1}")
+    page.invoke("slow", "\n    ".join(("import time\ndef main(args):", *lines)))
     page.tab("activations")
     page.shows("unfinished", "running")
     page["unfinished"].find_element(By.TAG_NAME, "button").click()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
 
@@ -10,12 +9,12 @@ import pytest
 import pytest_asyncio
 
 from services.couchdb import CouchDb
-from store.contract import ActivationQuery, DocumentLog, Store
+from store.contract import DocumentLog, Store
 from store.couchdb import CouchStore
 from store.couchdb_client import parse_url
 from tests.contract.journal_suite import JournalSuite
 from tests.contract.store_log_suite import DocumentLogSuite
-from tests.contract.store_suite import StoreSuite, record
+from tests.contract.store_suite import StoreSuite
 from tests.support.couchdb.server import CouchServer
 
 _prefixes = (f"t{n}_" for n in itertools.count())
@@ -83,9 +82,4 @@ class TestJournalOnPouchdb(OnPouchdb, _Log, JournalSuite):
 
 
 class TestStoreOnPouchdb(OnPouchdb, StoreSuite):
-    async def test_concurrent_writers_of_one_id(self, store: Store) -> None:
-        """One record, written by one of them; that server closes idle connections, and who has lost an answer to it can't tell."""
-        written = [[record(1, name=f"n{i}"), record(10 + i)] for i in range(20)]
-        answers = await asyncio.gather(*(store.activations.write(each) for each in written))
-        assert sum(answer[0] for answer in answers) <= 1
-        assert len(await store.activations.list(ActivationQuery("guest", limit=0))) == 21
+    pass

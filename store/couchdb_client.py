@@ -217,7 +217,7 @@ class Database:
         return None if row.missing else decode(row.value, Revision).rev
 
     def bulk(self, docs: Sequence[Any]) -> list[Result]:
-        """Write documents; one result for each, not with every server in their order. Raises StoreRefused if one refuses the whole."""
+        """Write documents; a result for each, not with every server in their order. Raises StoreRefused if one refuses all."""
         self.client.documents += len(docs)
         answer = self.client.ask("POST", (self.name, "_bulk_docs"), None, msgspec.json.encode({"docs": docs}))
         results = decode(answer.body, list[Result])

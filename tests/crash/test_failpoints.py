@@ -24,7 +24,8 @@ AT_ONCE = 3
 @pytest.fixture(scope="module")
 def plays(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Case, Future[None]]]:
     """All chosen cases, played side by side; each test waits for its own."""
-    items = [item for item in request.session.items if getattr(item, "originalname", "") == "test_killed_at"]
+    own = [item for item in request.session.items if getattr(item, "module", None) is request.module]
+    items = [item for item in own if getattr(item, "originalname", "") == "test_killed_at"]
     chosen = [item.callspec.params["case"] for item in items]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {case: pool.submit(_play, case, tmp_path_factory.mktemp("crash")) for case in chosen}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +33,7 @@ RECONNECT = 500
 """Milliseconds: a client that waits at most this long between attempts is back 0.7 s after a broker, not 7."""
 
 Client = TypeVar("Client")
+_FIRST = threading.Lock()
 _NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}", re.ASCII)
 
 
@@ -105,6 +108,24 @@ def _text(path: Path | None) -> str | None:
     return str(path) if path else None
 
 
+@functools.cache
+def _share_decoders() -> None:
+    """Let one thread at a time make a decoder of the client library, which makes each at its first use, for all clients.
+
+    Made by two at once, one may come out wrong and stays: then no client of the process reads an answer of that kind any more.
+    """
+    from kafka.protocol.schemas.fields.struct import StructField
+
+    make, lock = StructField.compiled_decode_from, threading.RLock()
+
+    @functools.wraps(make)
+    def one_at_a_time(*arguments: Any, **more: Any) -> Any:
+        with lock:
+            return make(*arguments, **more)
+
+    StructField.compiled_decode_from = one_at_a_time
+
+
 def connected(make: Callable[..., Client], **options: Any) -> Client:
     """A client of kafka-python. One that can't be made is closed: the library would leave its thread and sockets behind.
 
@@ -112,6 +133,8 @@ def connected(make: Callable[..., Client], **options: Any) -> Client:
     """
     from kafka.net.compat import KafkaNetClient
 
+    with _FIRST:
+        _share_decoders()
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # it says the same many times a second; who uses it says it once
     begun: list[Any] = []
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
 from services.kafka import Kafka
+from store.sqlite_schema import FILE_NAME
 from tests.cluster.test_node_wire import Alone
 from tests.cluster.wire import Wire, kinds
 from tests.crash.node import Node, until
@@ -79,6 +81,21 @@ def test_a_dead_nodes_work_is_finished_by_another_and_given_back(pair: Pair) -> 
     back.wait_quiet()
 
 
+def stop_between_writes(node: Node) -> None:
+    """SIGSTOP it, but not while it holds the lock of the file that all nodes here share: then nobody could write."""
+    while True:
+        node.signal(signal.SIGSTOP)
+        with closing(sqlite3.connect(node.data_dir / FILE_NAME, timeout=1.0, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                node.signal(signal.SIGCONT)
+                time.sleep(0.02)
+                continue
+            connection.execute("ROLLBACK")
+            return
+
+
 def test_one_that_was_only_stopped_is_fenced_and_says_so(pair: Pair) -> None:
     """SIGSTOP across the takeover: on waking it tells nobody anything, kills its containers and ends; no id is told twice."""
     first, second = pair.node(0), pair.node(1)
@@ -86,7 +103,7 @@ def test_one_that_was_only_stopped_is_fenced_and_says_so(pair: Pair) -> None:
     wire = pair.wire
     ran = wire.invoke(content={"sleep": 0.95, "n": 1})
     until(lambda: runs(first), 30, lambda: first.output)
-    first.signal(signal.SIGSTOP)
+    stop_between_writes(first)
     until(lambda: taken(second) == ["invoker0"], 30, lambda: second.output)
     later = wire.invoke()
     first.signal(signal.SIGCONT)

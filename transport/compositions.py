@@ -9,26 +9,25 @@ from actors.base import Rules, StreamServices
 from actors.composer import Composer
 from actors.ports import ChildPort, Clock, ComponentPort, Instrument, RecordPort
 from actors.result_writer import ResultWriter
-from actors.system import CallSoon, NodeSystem, OnFailure, RestartLimit
-from messages.commands import Drain, NotAccepted, Redo
+from actors.system import CallSoon, OnFailure
+from messages.commands import Drain, Redo
 from messages.composing import Compose, TakeUp
 from messages.composition import Plan
-from messages.events import Accepted
 from messages.lifecycle import Stage
-from messages.record import storable
 from messages.wire import ActivationMessage, decode_message
 from store.contract import DocumentLog
-from store.journal import Folded, Journal, JournalHooks
 from store.journal_queue import JournalSettings
 from transport.contract import Refused
-from transport.core import REFUSED_BY_STORE
 from transport.local import LocalAnswers, LocalInvocation
+from transport.stream_core import StreamCore
 
 STARTING = "The node is starting: it reads its journal."
 
 
-class CompositionCore:
+class CompositionCore(StreamCore):
     """Sequences, conductors and fired triggers of one stream. `open` reads and claims the journal, `begin` takes up its work."""
+
+    _answers: LocalAnswers
 
     def __init__(
         self,
@@ -49,23 +48,14 @@ class CompositionCore:
         failpoint: Callable[[str, str], None] | None = None,
         unfit: Callable[[], str | None] = lambda: None,
     ) -> None:
-        hooks = JournalHooks(storable, self._refused, self.fenced, on_failed, failpoint)
-        self.journal = Journal(log, stream, writer=writer, clock=clock, spawn=spawn, hooks=hooks, settings=journal_settings)
-        self.system = NodeSystem(call_soon, clock.call_later, self._actor_failed)
-        self._stream = stream
-        self._clock = clock
-        self._answers = answers
+        super().__init__(
+            log=log, stream=stream, writer=writer, clock=clock, call_soon=call_soon, spawn=spawn, answers=answers,
+            journal_settings=journal_settings, on_failure=on_failure, on_fenced=on_fenced, on_failed=on_failed, failpoint=failpoint,
+        )  # fmt: skip
         self._rules = rules
         self._instrument = instrument
-        self._on_failure = on_failure
-        self._on_failed = on_failed
-        self._on_fenced = on_fenced
         self._unfit = unfit
         self.services: StreamServices | None = None
-
-    async def open(self, *, clean: bool, address: str | None = None) -> Folded:
-        """Claim and read the journal."""
-        return await self.journal.open(clean=clean, address=address)
 
     def begin(self, records: RecordPort, components: ComponentPort, children: ChildPort) -> int:
         """Make the actors and go on with what an earlier process left; how much that was."""
@@ -81,7 +71,7 @@ class CompositionCore:
         )
         directory = services.directory
         directory.writer = self.system.createActor(partial(ResultWriter, services))
-        directory.router = self.system.createActor(partial(Composer, services, components, children, self._stream))
+        directory.router = self.system.createActor(partial(Composer, services, components, children, self.journal.stream))
         live = list(self.journal.live.values())
         for each in live:
             if each.finished is None:
@@ -113,21 +103,6 @@ class CompositionCore:
         """Accept nothing more; what is live goes on."""
         if self.services is not None:
             self.system.tell(self.services.directory.router, Drain())
-
-    def fenced(self) -> None:
-        """Another process owns the stream: from here on nothing of it is answered or recorded here."""
-        self.system.shutdown()
-        self._on_fenced()
-
-    def _actor_failed(self, name: str, error: Exception, message: object) -> None:
-        self._on_failure(name, error, message)
-        if isinstance(error, RestartLimit):
-            self._on_failed(error)
-
-    def _refused(self, event: Accepted) -> None:
-        self._answers.refused(event.id, REFUSED_BY_STORE, 413)
-        if self.services is not None:
-            self.system.tell(self.services.directory.router, NotAccepted(event.id))
 
 
 class CompositionDoor:

@@ -18,13 +18,12 @@ from actors.log_reader import LogReader
 from actors.pool import Pool, PoolSettings
 from actors.ports import AckPort, ActionPort, AnswerPort, Clock, ContainerPort, Instrument, RecordPort
 from actors.result_writer import ResultWriter
-from actors.system import CallSoon, NodeSystem, OnFailure, RestartLimit
-from messages.commands import Acknowledged, Adopt, Drain, Ended, Idle, Invoke, LogChunk, NotAccepted, Redo, Resume
-from messages.events import Accepted
-from messages.record import IDEMPOTENCY, storable
+from actors.system import CallSoon, OnFailure
+from messages.commands import Acknowledged, Adopt, Drain, Ended, Idle, Invoke, LogChunk, Redo, Resume
+from messages.record import IDEMPOTENCY
 from store.contract import DocumentLog
-from store.journal import Folded, Journal, JournalHooks
 from store.journal_queue import JournalSettings
+from transport.stream_core import StreamCore
 
 
 class _Traced(Struct, rename="camel"):
@@ -38,10 +37,7 @@ def _traced(message: Raw) -> dict[str, str]:
     return {IDEMPOTENCY: context[IDEMPOTENCY]} if IDEMPOTENCY in context else {}
 
 
-REFUSED_BY_STORE = "The store refused the invocation."
-
-
-class Core:
+class Core(StreamCore):
     """Everything between the transports and the effects. `open` reads and claims the journal, `start` takes up its work."""
 
     def __init__(
@@ -69,14 +65,10 @@ class Core:
         steady: Callable[[], bool] = lambda: True,
         may_start: Callable[[], bool] = lambda: True,
     ) -> None:
-        hooks = JournalHooks(storable, self._refused, self.fenced, on_failed, failpoint)
-        self.journal = Journal(log, stream, writer=writer, clock=clock, spawn=spawn, hooks=hooks, settings=journal_settings)
-        self.system = NodeSystem(call_soon, clock.call_later, self._actor_failed)
-        self._on_failure = on_failure
-        self._on_failed = on_failed
-        self._on_fenced = on_fenced
-        self._answers = answers
-        self._clock = clock
+        super().__init__(
+            log=log, stream=stream, writer=writer, clock=clock, call_soon=call_soon, spawn=spawn, answers=answers,
+            journal_settings=journal_settings, on_failure=on_failure, on_fenced=on_fenced, on_failed=on_failed, failpoint=failpoint,
+        )  # fmt: skip
         self._rules = rules
         self._pool = pool
         self._policy = policy
@@ -87,10 +79,6 @@ class Core:
         self._steady = steady
         self._may_start = may_start
         self.services: Services | None = None
-
-    async def open(self, *, clean: bool, address: str | None = None) -> Folded:
-        """Claim and read the journal."""
-        return await self.journal.open(clean=clean, address=address)
 
     def begin(self, containers: ContainerPort, records: RecordPort, actions: ActionPort, *, run_ahead_from: float) -> None:
         """Make the actors."""
@@ -189,18 +177,3 @@ class Core:
         live = self.journal.live.get(activation_id)
         return state if live is None else state | _traced(live.message)
 
-    def fenced(self) -> None:
-        """Another process owns the stream: from here on no actor answers, runs or records anything."""
-        self.system.shutdown()
-        self._on_fenced()
-
-    def _actor_failed(self, name: str, error: Exception, message: object) -> None:
-        """An actor that is restarted no more leaves a node that does nothing: the process ends, its successor has the journal."""
-        self._on_failure(name, error, message)
-        if isinstance(error, RestartLimit):
-            self._on_failed(error)
-
-    def _refused(self, event: Accepted) -> None:
-        self._answers.refused(event.id, REFUSED_BY_STORE, 413)
-        if self.services is not None:
-            self.system.tell(self.services.directory.router, NotAccepted(event.id))

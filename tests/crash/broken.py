@@ -13,7 +13,7 @@ from store.errors import StoreUnavailable
 from store.journal import Journal
 from store.journal_reader import JournalReader
 from store.sqlite_log import SqliteLog
-from transport import core, node
+from transport import node, stream_core
 
 WRITES_AFTER = 3.0
 """Seconds that the hasty journal keeps events from the store: long enough for a cold run."""
@@ -46,7 +46,7 @@ class Twice(ContainerHost):
 
 
 def hasty() -> None:
-    core.Journal = Hasty
+    stream_core.Journal = Hasty
 
 
 def forgetful() -> None:

@@ -19,7 +19,7 @@ from store.journal_reader import JournalReader
 from tests.oracle import Broken, check
 from tests.simulation.containers import Machine, SimContainers
 from tests.simulation.scenario import Simulation
-from transport import core
+from transport import core, stream_core
 
 
 def caught(seeds: int, *because: str) -> None:
@@ -43,7 +43,7 @@ def no_barrier(monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
             else:
                 super().append(event, done, lazy=lazy)
 
-    monkeypatch.setattr(core, "Journal", Hasty)
+    monkeypatch.setattr(stream_core, "Journal", Hasty)
 
 
 def test_accepted_before_it_is_durable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +177,7 @@ def test_lost_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
             if not isinstance(event, Recorded):
                 super().append(event, done, lazy=lazy)
 
-    monkeypatch.setattr(core, "Journal", Forgetful)
+    monkeypatch.setattr(stream_core, "Journal", Forgetful)
     caught(5, "is live at rest")
 
 

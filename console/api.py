@@ -75,12 +75,9 @@ class Api:
         if body is not None:
             data = json.dumps(body).encode()
             sent["Content-Type"] = "application/json"
-        link = http.client.HTTPSConnection if self.secure else http.client.HTTPConnection
-        connection = link(self.host, self.port, timeout=CONNECT_TIMEOUT)
+        connection = self._connection(CONNECT_TIMEOUT)
         try:
-            connection.connect()
-            if connection.sock is not None:
-                connection.sock.settimeout(timeout)
+            _connect(connection, timeout)
             # A node may answer and close before it has read a body that is too large: the answer is there to be read.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.request(method, place, data, sent)
@@ -99,12 +96,9 @@ class Api:
         Refused.
         """
         sent = {"Accept": "text/event-stream", **self._credentials()}
-        link = http.client.HTTPSConnection if self.secure else http.client.HTTPConnection
-        connection = link(self.host, self.port, timeout=connect)
+        connection = self._connection(connect)
         try:
-            connection.connect()
-            if connection.sock is not None:
-                connection.sock.settimeout(silence)
+            _connect(connection, silence)
             connection.request("GET", f"{self.prefix}{path}", headers=sent)
             answer = connection.getresponse()
             if answer.status == 200:
@@ -134,6 +128,10 @@ class Api:
         }.get(reply.status, "")
         return Refused(f"{text} (HTTP {reply.status})", hint)
 
+    def _connection(self, timeout: float) -> http.client.HTTPConnection:
+        link = http.client.HTTPSConnection if self.secure else http.client.HTTPConnection
+        return link(self.host, self.port, timeout=timeout)
+
     def _credentials(self) -> dict[str, str]:
         if not self.target.auth:
             return {}
@@ -154,3 +152,10 @@ class Api:
             f"the node at {self.target.url} can't be reached: {reason}",
             f"the address comes from {self.target.source}; `make node` starts a node here, --apihost URL names another",
         )
+
+
+def _connect(connection: http.client.HTTPConnection, timeout: float | None) -> None:
+    """Connect; from here on `timeout` bounds each wait, not the connection's making."""
+    connection.connect()
+    if connection.sock is not None:
+        connection.sock.settimeout(timeout)

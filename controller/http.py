@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from types import TracebackType
 from typing import Any
 
 from msgspec import Struct
@@ -181,6 +182,10 @@ class Request:
         """Whom to call as soon as the client is gone, at once if it is; None: nobody any more."""
         self._extension(GONE)(call)
 
+    def while_there(self) -> WhileThere:
+        """A context whose awaiting ends with ClientGone as soon as the client is gone."""
+        return WhileThere(self)
+
     async def abort(self) -> None:
         """End the connection without an answer. Returns when it is closed."""
         self._extension(ABORT)()
@@ -190,6 +195,31 @@ class Request:
     def _extension(self, key: str) -> Callable[..., Any]:
         extension: Callable[..., Any] = self.scope["extensions"][key]
         return extension
+
+
+class WhileThere:
+    """See Request.while_there. A cancellation from elsewhere goes on as it came."""
+
+    __slots__ = ("_gone", "_request", "_task")
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._gone = False
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._request.when_gone(self._leave)
+
+    def _leave(self) -> None:
+        self._gone = True
+        self._task.cancel()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._request.when_gone(None)
+        if isinstance(error, asyncio.CancelledError) and self._gone and self._task.uncancel() == 0:
+            raise ClientGone from None
 
 
 async def send_reply(send: Send, reply: Reply, headers: HeaderList) -> None:

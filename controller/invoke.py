@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable
 
 import msgspec
@@ -106,28 +105,13 @@ async def accepted(request: Request, handing_in: Awaitable[Invocation]) -> Invoc
 
 async def wait_for(request: Request, invocation: Invocation, wait: float) -> ActivationRecord | None:
     """The record, or None when the wait is over. Raises ClientGone as soon as nobody waits any more."""
-    task = asyncio.current_task()
-    assert task is not None
-    gone = False
-
-    def leave() -> None:
-        nonlocal gone
-        gone = True
-        task.cancel()
-
-    request.when_gone(leave)
     try:
-        return await invocation.result(wait)
-    except asyncio.CancelledError:
-        if gone and task.uncancel() == 0:
-            raise ClientGone from None
-        raise
+        with request.while_there():
+            return await invocation.result(wait)
     except ConnectionAbortedError:
-        request.when_gone(None)
         await request.abort()
         raise ClientGone from None
     finally:
-        request.when_gone(None)
         invocation.forget()
 
 

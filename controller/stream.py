@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from msgspec import Struct
 
 from controller.cors import Cors, HeaderList
-from controller.http import ClientGone, Reply, Request, Send
+from controller.http import Reply, Request, Send
 
 EVENT_STREAM = b"text/event-stream"
 
@@ -38,26 +37,10 @@ def accepts(request: Request) -> bool:
 
 async def send_stream(send: Send, request: Request, stream: Stream, headers: HeaderList) -> None:
     """Write all parts. Raises ClientGone as soon as nobody reads them any more."""
-    task = asyncio.current_task()
-    assert task is not None
-    gone = False
-
-    def leave() -> None:
-        nonlocal gone
-        gone = True
-        task.cancel()
-
-    request.when_gone(leave)
     head = [*headers, (b"content-type", stream.content_type), (b"cache-control", b"no-store")]
-    try:
+    with request.while_there():
         async with aclosing(stream.parts) as parts:
             await send({"type": "http.response.start", "status": 200, "headers": head})
             async for part in parts:
                 await send({"type": "http.response.body", "body": part, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
-    except asyncio.CancelledError:
-        if gone and task.uncancel() == 0:
-            raise ClientGone from None
-        raise
-    finally:
-        request.when_gone(None)

@@ -12,13 +12,12 @@ import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Protocol
 
 import structlog
 import uvloop
 
-from config.credentials import Choice, choose, new_pair, split
+from config.credentials import Choice, choose
 from config.defaults import manifest_for
 from config.limits import SystemLimits, system_limits
 from config.manifest import Manifest
@@ -29,18 +28,16 @@ from controller import system_packages
 from controller.alarms import Alarms
 from controller.app import App, create_app
 from controller.components import Components
-from controller.deps import ApiDeps, Operator
+from controller.deps import ApiDeps
 from store.contract import Store
 from store.data_dir import DataDir
 from store.errors import StoreUnavailable
-from store.journal_reader import accepted
 from store.retention import Retention
-from store.secret_files import ADMIN_KEY, GUEST_AUTH, keep_secret, read_secret, write_secret
-from transport.clock import LoopClock
+from store.secret_files import GUEST_AUTH, keep_secret, read_secret, write_secret
 from transport.gate import ApiOnly, addresses, listen
 from transport.http import Server
-from transport.node import Node, new_id
-from transport.serving import SWITCH_INTERVAL, ensure_guest, host_of, is_loopback, tls_of, url_of
+from transport.node import Node
+from transport.serving import SWITCH_INTERVAL, api_deps, ensure_guest, is_loopback, tls_of, url_of
 
 log = structlog.get_logger("node")
 
@@ -205,35 +202,8 @@ class _Serving:
         return choice
 
     def _deps(self, node: Node, store: Store, data_dir: DataDir, limits: SystemLimits, manifest: Manifest, url: str) -> ApiDeps:
-        clock = LoopClock(asyncio.get_running_loop())
-        admin = self.settings.admin_key or keep_secret(data_dir.path / ADMIN_KEY, split(new_pair(os.urandom))[1])
-        return ApiDeps(
-            entities=store.entities,
-            activations=store.activations,
-            subjects=store.subjects,
-            invoker=node.invoker,
-            compositions=node.compositions,
-            manifest=manifest,
-            wall_ms=clock.wall_ms,
-            monotonic=clock.monotonic,
-            new_activation_id=new_id,
-            new_transid=new_id,
-            accepted=partial(accepted, store.journal),
-            cron=self.settings.cron,
-            limits=limits,
-            param_keys=node.param_keys,
-            cors=self.settings.cors,
-            loopback=is_loopback(self.settings.host),
-            hosts=tuple(host_of(each) for each in (self.settings.host, self.settings.api_host, url) if each),
-            operator=Operator(
-                admin,
-                node.status,
-                lambda: None if node.draining else self.stop.set(),  # asked once more it is no second signal
-                node.metrics.text,
-                node.in_flight,
-                lambda: node.draining,
-            ),
-        )
+        stop = self.stop.set
+        return api_deps(self.settings, store, data_dir, limits, manifest, url, node, node.in_flight, node.param_keys, stop)
 
     async def _keep_clean(self, node: Node, store: Store) -> None:
         """Delete by age, in small steps, for ever."""

@@ -7,13 +7,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
 import uvloop
 
-from config.credentials import GUEST, choose, new_pair, split
+from config.credentials import GUEST, choose
 from config.defaults import manifest_for
 from config.limits import SystemLimits, system_limits
 from config.manifest import Manifest
@@ -24,16 +24,13 @@ from controller import system_packages
 from controller.alarms import Alarms
 from controller.app import create_app
 from controller.components import Components
-from controller.deps import ApiDeps, Operator
+from controller.deps import ApiDeps
 from store.contract import Store
 from store.data_dir import DataDir
-from store.journal_reader import accepted
-from store.secret_files import ADMIN_KEY, GUEST_AUTH, keep_secret, write_secret
-from transport.clock import LoopClock
+from store.secret_files import GUEST_AUTH, write_secret
 from transport.controller import Controller
 from transport.http import Server
-from transport.node import new_id
-from transport.serving import SWITCH_INTERVAL, ensure_guest, host_of, is_loopback, tls_of, url_of
+from transport.serving import SWITCH_INTERVAL, api_deps, ensure_guest, tls_of, url_of
 
 log = structlog.get_logger("controller")
 
@@ -152,36 +149,8 @@ class _Serving:
     def _deps(
         self, controller: Controller, store: Store, data_dir: DataDir, limits: SystemLimits, manifest: Manifest, url: str
     ) -> ApiDeps:
-        clock = LoopClock(asyncio.get_running_loop())
-        settings = self.settings
-        admin = settings.admin_key or keep_secret(data_dir.path / ADMIN_KEY, split(new_pair(os.urandom))[1])
-        return ApiDeps(
-            entities=store.entities,
-            activations=store.activations,
-            subjects=store.subjects,
-            invoker=controller.invoker,
-            compositions=controller.compositions,
-            manifest=manifest,
-            wall_ms=clock.wall_ms,
-            monotonic=clock.monotonic,
-            new_activation_id=new_id,
-            new_transid=new_id,
-            accepted=partial(accepted, store.journal),
-            cron=settings.cron,
-            limits=limits,
-            param_keys=ParamKeys.of(settings.param_keys),
-            controller=controller.id,
-            controllers=controller.controllers,
-            cors=settings.cors,
-            loopback=is_loopback(settings.host),
-            hosts=tuple(host_of(each) for each in (settings.host, settings.api_host, url) if each),
-            operator=Operator(
-                admin,
-                controller.status,
-                lambda: None if controller.draining else self.stop.set(),
-                controller.metrics.text,
-                controller.invoker.unfinished,
-                lambda: controller.draining,
-                controller.invokers,
-            ),
-        )
+        keys, stop = ParamKeys.of(self.settings.param_keys), self.stop.set
+        unfinished = controller.invoker.unfinished
+        deps = api_deps(self.settings, store, data_dir, limits, manifest, url, controller, unfinished, keys, stop)
+        operator = replace(deps.operator, invokers=controller.invokers)
+        return replace(deps, controller=controller.id, controllers=controller.controllers, operator=operator)

@@ -2,21 +2,108 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import os
 import socket
 import ssl
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol
 from urllib.parse import urlsplit
 
-from config.credentials import guest_subject, split
+from config.credentials import guest_subject, new_pair, split
 from config.errors import ConfigError
+from config.limits import SystemLimits
+from config.manifest import Manifest
+from config.param_keys import ParamKeys
 from config.settings import Settings
+from controller.deps import ApiDeps, Operator
 from store.contract import Store
+from store.data_dir import DataDir
 from store.errors import Conflict
+from store.journal_reader import accepted
+from store.secret_files import ADMIN_KEY, keep_secret
+from transport.clock import LoopClock
+from transport.contract import Compositions, Invoker
 from transport.http import Tls
+from transport.node import new_id
 
 SWITCH_INTERVAL = 0.0001
 """Seconds after which a thread that waits for the interpreter gets it. Python's 5 ms would be added to each journal write
 while the loop is busy: the store's thread comes back from the disk and has to wait for it."""
+
+
+class Process(Protocol):
+    """A node or a controller, as its API sees it."""
+
+    draining: bool
+
+    @property
+    def invoker(self) -> Invoker:
+        """Who runs activations."""
+
+    @property
+    def compositions(self) -> Compositions:
+        """Who runs sequences, conductors and fired triggers."""
+
+    @property
+    def metrics(self) -> Texts:
+        """Its numbers."""
+
+    def status(self, namespace: str | None = None) -> dict[str, object]:
+        """Its state."""
+
+
+class Texts(Protocol):
+    """Metrics in Prometheus' form."""
+
+    def text(self) -> bytes:
+        """All of them."""
+
+
+def api_deps(
+    settings: Settings,
+    store: Store,
+    data_dir: DataDir,
+    limits: SystemLimits,
+    manifest: Manifest,
+    url: str,
+    process: Process,
+    in_flight: Callable[[], Sequence[tuple[str, str]]],
+    param_keys: ParamKeys,
+    stop: Callable[[], None],
+) -> ApiDeps:
+    """What the API of this process is given. `stop` drains it: asked once more it is no second signal."""
+    clock = LoopClock(asyncio.get_running_loop())
+    admin = settings.admin_key or keep_secret(data_dir.path / ADMIN_KEY, split(new_pair(os.urandom))[1])
+    return ApiDeps(
+        entities=store.entities,
+        activations=store.activations,
+        subjects=store.subjects,
+        invoker=process.invoker,
+        compositions=process.compositions,
+        manifest=manifest,
+        wall_ms=clock.wall_ms,
+        monotonic=clock.monotonic,
+        new_activation_id=new_id,
+        new_transid=new_id,
+        accepted=partial(accepted, store.journal),
+        cron=settings.cron,
+        limits=limits,
+        param_keys=param_keys,
+        cors=settings.cors,
+        loopback=is_loopback(settings.host),
+        hosts=tuple(host_of(each) for each in (settings.host, settings.api_host, url) if each),
+        operator=Operator(
+            admin,
+            process.status,
+            lambda: None if process.draining else stop(),
+            process.metrics.text,
+            in_flight,
+            lambda: process.draining,
+        ),
+    )
 
 
 async def ensure_guest(store: Store, auth: str) -> None:

@@ -24,7 +24,7 @@ SECONDS = 60
 """How far back rates go."""
 
 PLACED = 20_000
-"""Placed activations remembered at most; a node has no more live ones."""
+"""Placed activations and made containers remembered at most; a node has no more live ones. Of more the oldest go."""
 
 
 class Past(Struct):
@@ -73,7 +73,8 @@ class History:
         self._frozen: set[int] = set()
 
     def __repr__(self) -> str:
-        return f"<History {len(self._latest)} latest, {len(self._seconds)} seconds>"
+        shown = f"{len(self._latest)} latest, {len(self._seconds)} seconds"
+        return f"<History {shown}, {len(self._placed)} placed, {len(self._made)} made>"
 
     def observe(self, step: str, facts: Mapping[str, Any]) -> None:
         """Take one step of the core."""
@@ -86,12 +87,11 @@ class History:
         elif step == "resumed":
             self._frozen.discard(facts["cid"])
         elif step == "up":
-            self._made[facts["cid"]] = facts["stages"]
+            _bounded(self._made)[facts["cid"]] = facts["stages"]
 
     def _place(self, job: Job, cid: int, start: str) -> None:
-        if len(self._placed) >= PLACED:
-            self._placed.pop(next(iter(self._placed)))
-        self._placed[job.activation_id] = Placed(start, self._made.pop(cid, {}) if start == "cold" else {})
+        made = self._made.pop(cid, {})
+        _bounded(self._placed)[job.activation_id] = Placed(start, made if start == "cold" else {})
 
     def _finished(self, finished: Finished, message: ActivationMessage) -> None:
         now = self._wall_ms()
@@ -102,7 +102,7 @@ class History:
         self._seconds[-1].add(took, finished.status_code != 0)
         placed = self._placed.pop(finished.id, None)
         past = Past(
-            finished.id, message.user.namespace.name, str(message.action.fqn), finished.status_code,
+            finished.id, message.user.namespace.name, message.action.fqn, finished.status_code,
             placed.start if placed else "", finished.attempts, finished.end, stages(finished, placed, now),
         )  # fmt: skip
         self._latest.append(past)
@@ -134,6 +134,12 @@ class History:
             for second in self._seconds
             if now - SECONDS <= second.at < now
         ]  # fmt: skip
+
+
+def _bounded(known: dict[Any, Any]) -> dict[Any, Any]:
+    if len(known) >= PLACED:
+        del known[next(iter(known))]
+    return known
 
 
 def unfinished(board: Mapping[str, Progress]) -> list[dict[str, object]]:

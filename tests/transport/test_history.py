@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,6 +57,20 @@ def test_a_warm_start_shows_no_stages_of_the_container_that_it_found() -> None:
     placed(history, "b" * 32, 4, "warm")
     ended(history, "b" * 32, init_time=0)
     assert history.latest(None)[0].stages == {"queue": 12, "run": 17, "commit": 3}
+
+
+def test_nothing_is_kept_of_what_has_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a stem cell that was used as of any container; what nobody uses is bounded."""
+    monkeypatch.setattr("transport.history.PLACED", 3)
+    history = History(Clock())
+    for cid in range(9):
+        history.observe("up", {"cid": cid, "container": "c", "stages": {"create": 3.0}})
+        placed(history, f"{cid:032x}", cid, "prewarmed")
+        ended(history, f"{cid:032x}")
+    assert repr(history) == "<History 9 latest, 1 seconds, 0 placed, 0 made>"
+    for cid in range(9, 18):
+        history.observe("up", {"cid": cid, "container": "c", "stages": {"create": 3.0}})
+    assert repr(history).endswith("0 placed, 3 made>")
 
 
 def test_the_latest_are_bounded_newest_first_and_of_one_namespace_if_asked() -> None:
